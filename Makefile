@@ -1,0 +1,38 @@
+# What this book can be asked for. `make` alone prints the list.
+
+# The Python that .venv is made with: yours (make book PYTHON=python3.12), else the one
+# that .venv has already, else the first on this machine that the book is tested with.
+PYTHON ?= $(shell for python in .venv/bin/python python3 python3.13 python3.12 python3.11; do \
+	"$$python" -I -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	2>/dev/null && echo "$$python" && exit; done; echo python3)
+
+# Only what .venv holds is imported, whatever else this machine has.
+unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH
+export PYTHONNOUSERSITE := 1
+
+.PHONY: help venv book serve test clean distclean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+venv: ## install the tested versions of everything into .venv
+	@command -v "$(PYTHON)" >/dev/null || { echo "There is no $(PYTHON) here: install Python" \
+	"3.11, 3.12 or 3.13, or say where it is: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -m tools.bootstrap
+
+book: venv ## run every chapter and build the book into _build/html
+	@.venv/bin/python -m tools.build_book
+
+serve: book ## build the book and serve it on this machine
+	@.venv/bin/python -m tools.serve
+
+test: book ## build the book, then test it and the library (PYTEST_ARGS="-k scaling")
+	@.venv/bin/python -m tools.browser
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto $(PYTEST_ARGS)
+
+clean: ## remove the built book and every cache
+	rm -rf _build .pytest_cache .hypothesis .ruff_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove .venv as well
+	rm -rf .venv *.egg-info

@@ -1,0 +1,123 @@
+"""Run every chapter and build the book into _build/html; any warning is an error.
+
+Pages are always written all anew, for a page cannot know that what it refers to has
+changed. What cells print is kept for as long as nothing that could alter it does.
+"""
+
+import functools
+import hashlib
+import os
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from tools.progress import ROOT, run_logged
+
+BUILD = ROOT / "_build"
+BOOK = BUILD / "html" / "index.html"
+LOG = BUILD / "build.log"
+CELLS_STAMP = BUILD / "cells.stamp"  # what the cells were run with
+BOOK_STAMP = BUILD / "book.stamp"  # what the whole book was made of, once it is built
+
+# What a cell prints depends on its own text and on these ...
+CELLS = (".venv/ready", "_config.yml", "effnet_lib", "results")
+# ... and what a page looks like on these as well.
+PAGES = ("_toc.yml", "_static", "_templates", "*.md", "*.bib", "chapters", "tools")
+
+STEPS = (
+    (r"reading sources\.\.\. \[ *(\d+%)\] (\S+)", "running the chapters: {}, {}"),
+    (r"writing output\.\.\. \[ *(\d+%)\] (\S+)", "writing the pages: {}, {}"),
+)
+
+
+def main():
+    cells, pages = fingerprint(CELLS), fingerprint(PAGES)
+    if BOOK.exists() and read(BOOK_STAMP) == cells + pages:
+        print("The book is up to date.")
+    else:
+        started = time.time()
+        build(cells)
+        if fingerprint(CELLS) + fingerprint(PAGES) == cells + pages:  # not edited meanwhile
+            BOOK_STAMP.write_text(cells + pages)
+        print(f"The book is built, in {time.time() - started:.0f} s.")
+    print(f"  open it:      {BOOK.as_uri()}\n  or serve it:  make serve")
+
+
+def build(cells):
+    clear(keep=(".jupyter_cache", CELLS_STAMP.name) if read(CELLS_STAMP) == cells else ())
+    CELLS_STAMP.write_text(cells)
+    jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
+    status, output = run_logged(
+        [sys.executable, jupyter_book, "build", ".", "-W", "-n", "--keep-going"],
+        LOG, STEPS, environment(),
+    )
+    if status:
+        sys.exit(account(output.replace(f"{ROOT}/", "")))
+    for page, seconds in re.findall(r"(\S+): Executed notebook in (\S+) seconds", output):
+        print(f"  {float(seconds):5.1f} s  {Path(page).name}")
+
+
+def fingerprint(patterns):
+    """One line that differs when any file under these names does."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and not re.search("__pycache__|[.]ipynb_checkpoints", str(file)):
+                digest.update(f"{file.relative_to(ROOT)}\0{file.stat().st_size}\0".encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest() + "\n"
+
+
+def read(path):
+    return path.read_text() if path.exists() else ""
+
+
+def clear(keep):
+    """Empty _build, but for these names in it."""
+    BUILD.mkdir(exist_ok=True)
+    for path in BUILD.iterdir():
+        if path.name not in keep:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def environment():
+    """The reader's, less their own taste in Jupyter, matplotlib, colours and widths."""
+    taste = ("JUPYTER", "IPYTHON", "MPL", "MATPLOTLIBRC", "COLUMNS", "FORCE_COLOR", "NO_COLOR")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(taste)}
+    places = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
+    tools = os.path.dirname(sys.executable)  # so that a cell finds .venv's commands
+    return {
+        **kept,
+        **{name: str(ROOT / ".venv" / "settings" / name.lower()) for name in places},
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "PATH": os.pathsep.join([tools, os.environ.get("PATH", os.defpath)]),
+        "PYTHONUTF8": "1",
+    }
+
+
+def account(output):
+    """Show what went wrong, and return the line to end with, which names the page."""
+    warnings = re.findall(r"^.*(?:WARNING|ERROR|CRITICAL): .*$", output, re.M)
+    failed = re.search(r"^\S*ExecutionError: (.+)$", output, re.M)
+    cell = re.search(r"^nbclient\.exceptions\.\w+: (.*?)\n\s*The above exc", output, re.M | re.S)
+    show = functools.partial(print, sep="\n", file=sys.stderr)
+    show(*warnings)
+    if failed:
+        show(cell.group(1).strip() if cell else "")
+        why = f"a cell of {failed.group(1)} failed"
+    elif warnings:
+        why = f"{len(warnings)} warning(s), the first from {warnings[0].split(': ')[0]}"
+    else:
+        lines = [line for line in output.splitlines() if line.strip(" =")]
+        show(*lines[-20:])
+        why = next((line for line in reversed(lines) if re.match(r"[\w.]+(Error|Exception)", line)), "")
+    return f"The book is not built: {why} (the whole log: {LOG.relative_to(ROOT)})"
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("Interrupted: the book is not built")
