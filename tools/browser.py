@@ -11,7 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.progress import ROOT
+from tools.progress import ROOT, run_logged
+
+LOG = ROOT / "_build" / "browser.log"
 
 COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAC_APPLICATIONS = (
@@ -42,14 +44,15 @@ def ensure_browser():
     if browser or works(None):
         return browser
     print("No Chrome or Chromium is here: installing one for the browser tests", flush=True)
+    LOG.parent.mkdir(exist_ok=True)
     for command in installation():
-        subprocess.run(command, stdin=subprocess.DEVNULL)
+        run_logged(command, LOG, [(r"^(Get:.*|Unpacking.*|Downloading.*)", "{}")])
     browser = find_browser()
     if browser or works(None):
         return browser
     raise NoBrowser(
-        "The browser tests need Chrome or Chromium, and none could be installed: install "
-        "one, or say where it is: make test EFFNET_BROWSER=/path/to/chrome"
+        "The browser tests need Chrome or Chromium, and none could be installed (the log: "
+        f"{LOG.relative_to(ROOT)}): install one, or say where: make test EFFNET_BROWSER=/path"
     )
 
 
@@ -79,13 +82,12 @@ def works(browser):
 
 def installation():
     """The commands that install a browser here."""
-    root = os.geteuid() == 0
-    if root and linux_distribution() == "debian":
+    can_apt = os.geteuid() == 0 and shutil.which("apt-get")
+    if can_apt and linux_distribution() == "debian":
         apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
         return [apt + ["update"], apt + ["install", "--yes", "--no-install-recommends", "chromium"]]
     playwright = [sys.executable, "-m", "playwright", "install"]
-    with_libraries = ["--with-deps"] if root and shutil.which("apt-get") else []
-    return [playwright + with_libraries + ["chromium"]]
+    return [playwright + ["--with-deps"] * bool(can_apt) + ["chromium"]]
 
 
 def linux_distribution():
