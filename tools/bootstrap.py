@@ -8,12 +8,11 @@ import hashlib
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import time
 
-from tools.progress import ROOT, run_logged
+from tools.progress import ROOT, disk_full, run_logged
 
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
@@ -32,7 +31,7 @@ def main():
     wanted, found = fingerprint(), READY.read_text("utf-8") if READY.exists() else ""
     if found == wanted and runs(PYTHON):
         return
-    print("Installing the tested versions into .venv: once, for some minutes", flush=True)
+    print("Installing the tested versions into .venv: once, up to 3 GB to download", flush=True)
     started = time.time()
     if found.splitlines()[:2] == wanted.splitlines()[:2] and runs(PYTHON):
         READY.unlink()  # the same Python in the same place: bring it up to date
@@ -108,9 +107,8 @@ def pip_environment():
 
 def reason(output):
     """Why pip or venv failed and what to do about it, in a few words."""
-    if re.search("No space left|Disk quota exceeded", output):
-        free = shutil.disk_usage(str(ROOT)).free / 1e9
-        return f"the disk is full; make room ({free:.1f} GB are free here), then try again"
+    if disk_full(output):
+        return "the disk is full; make room (10 GB are enough), then try again"
     lacking = re.search(r"requirement (\S+) .*from versions: (?!none)", output)
     if lacking:
         machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"

@@ -4,6 +4,7 @@ Pages are always written all anew, for a page cannot know that what it refers to
 changed. What cells print is kept for as long as nothing that could alter it does.
 """
 
+import fcntl
 import functools
 import hashlib
 import os
@@ -13,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from tools.progress import ROOT, run_logged
+from tools.progress import ROOT, disk_full, run_logged
 
 BUILD = ROOT / "_build"
 BOOK = BUILD / "html" / "index.html"
@@ -33,6 +34,9 @@ STEPS = (
 
 
 def main():
+    BUILD.mkdir(exist_ok=True)
+    lock = open(BUILD / "lock", "w")
+    fcntl.flock(lock, fcntl.LOCK_EX)  # one build at a time: a second one waits, then looks
     cells, pages = fingerprint(CELLS), fingerprint(PAGES)
     if BOOK.exists() and read(BOOK_STAMP) == cells + pages:
         print("The book is up to date.")
@@ -46,7 +50,7 @@ def main():
 
 
 def build(cells):
-    clear(keep=(".jupyter_cache", CELLS_STAMP.name) if read(CELLS_STAMP) == cells else ())
+    clear(keep=[".jupyter_cache"] if read(CELLS_STAMP) == cells else [])
     CELLS_STAMP.write_text(cells)
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     status, output = run_logged(
@@ -75,10 +79,9 @@ def read(path):
 
 
 def clear(keep):
-    """Empty _build, but for these names in it."""
-    BUILD.mkdir(exist_ok=True)
+    """Empty _build, but for the lock and these names in it."""
     for path in BUILD.iterdir():
-        if path.name not in keep:
+        if path.name not in ["lock", *keep]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
@@ -99,20 +102,23 @@ def environment():
 
 def account(output):
     """Show what went wrong, and return the line to end with, which names the page."""
-    warnings = re.findall(r"^.*(?:WARNING|ERROR|CRITICAL): .*$", output, re.M)
-    failed = re.search(r"^\S*ExecutionError: (.+)$", output, re.M)
-    cell = re.search(r"^nbclient\.exceptions\.\w+: (.*?)\n\s*The above exc", output, re.M | re.S)
+    warnings = re.findall(r"^(?:.*\.\.\. )?(.*(?:WARNING|ERROR|CRITICAL): .*)$", output, re.M)
+    pages = re.findall(r"^(.*): Executing notebook using", output, re.M)
+    errors = re.findall(r"^[\w.]*(?:Error|Exception): .+$", output, re.M)
+    cell = re.search(r"^nbclient\.\S+: (.*?)\n\s*(?:The |\[mystnb)", output, re.M | re.S)
+
     show = functools.partial(print, sep="\n", file=sys.stderr)
     show(*warnings)
-    if failed:
-        show(cell.group(1).strip() if cell else "")
-        why = f"a cell of {failed.group(1)} failed"
-    elif warnings:
-        why = f"{len(warnings)} warning(s), the first from {warnings[0].split(': ')[0]}"
+    if cell:
+        show(cell.group(1).strip())
+        why = f"a cell of {pages[-1]} failed"
+    elif disk_full(output):
+        why = "the disk is full; make room, then try again"
+    elif errors or not warnings:
+        show(*output.splitlines()[-20:])
+        why = (errors or ["no reason given"])[-1]
     else:
-        lines = [line for line in output.splitlines() if line.strip(" =")]
-        show(*lines[-20:])
-        why = next((line for line in reversed(lines) if re.match(r"[\w.]+(Error|Exception)", line)), "")
+        why = f"{len(warnings)} warning(s), the first from {warnings[0].split(': ')[0]}"
     return f"The book is not built: {why} (the whole log: {LOG.relative_to(ROOT)})"
 
 

@@ -60,3 +60,9 @@ def in_words(line, steps):
 def plain(output):
     """The text of a command's output, its colours taken off."""
     return re.sub("\x1b\\[[0-9;]*[A-Za-z]", "", output.decode("utf-8", "replace"))
+
+
+def disk_full(output):
+    """Whether a command failed for want of room; not all say so, hence the second look."""
+    said = re.search("No space left|Disk quota exceeded", output)
+    return bool(said) or shutil.disk_usage(str(ROOT)).free < 10e6
