@@ -1,0 +1,65 @@
+"""Formulas in the page: Sphinx's math nodes drawn by ``mathml.py``.
+
+A formula that cannot be drawn stops the build and names page and line.
+"""
+
+from __future__ import annotations
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.math import get_node_equation_number
+
+from .mathml import MathError, to_mathml
+from .problems import BookError, report
+
+
+def _render(node: nodes.Element, display: bool) -> str:
+    latex = node.astext()
+    parts = [part for part in latex.split("\n\n") if part.strip()]
+    if len(parts) > 1:  # blank lines part the lines of one display, as in Sphinx
+        latex = r"\begin{gathered}" + r"\\".join(parts) + r"\end{gathered}"
+    elif display and r"\\" in latex and r"\begin" not in latex:
+        latex = rf"\begin{{aligned}}{latex}\end{{aligned}}"
+    return to_mathml(latex, display)
+
+
+def check_formulas(app: Sphinx, doctree: nodes.document) -> None:
+    """Tries every formula of a page when it is read."""
+    for kind, display in ((nodes.math, False), (nodes.math_block, True)):
+        for node in doctree.findall(kind):
+            try:
+                _render(node, display)
+            except MathError as error:
+                line = node.line or (node.parent and node.parent.line)
+                report(app.env, app.env.docname, line, f"formula {node.astext()!r}: {error}")
+
+
+def visit_math(self, node: nodes.math) -> None:
+    self.body.append(self.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
+    self.body.append(_drawn(node, display=False))
+    self.body.append("</span>")
+    raise nodes.SkipNode
+
+
+def visit_math_block(self, node: nodes.math_block) -> None:
+    self.body.append(self.starttag(node, "div", CLASS="math notranslate nohighlight"))
+    # The formula scrolls in a box of its own; its number stays where it is.
+    self.body.append(f'<div class="math-box">{_drawn(node, display=True)}</div>')
+    if node["number"]:
+        self.body.append(f'<span class="eqno">({get_node_equation_number(self, node)})')
+        self.add_permalink_ref(node, "Link to this equation")
+        self.body.append("</span>")
+    self.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def _drawn(node: nodes.Element, display: bool) -> str:
+    try:
+        return _render(node, display)
+    except MathError as error:  # only a formula that came after the page was read
+        raise BookError(f"formula {node.astext()!r}: {error}") from error
+
+
+def setup(app: Sphinx) -> None:
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
+    app.connect("doctree-read", check_formulas)
