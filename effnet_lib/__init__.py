@@ -1,0 +1,52 @@
+"""effnet_lib: EfficientNet V1, V2 and Lite, and every network between them.
+
+    >>> from effnet_lib import scale_variant, count_cost
+    >>> count_cost(scale_variant(2.5)).parameters
+    14337078
+
+One value walks through the whole library: a name or a φ becomes a :class:`Variant`, and
+:func:`count_cost`, :func:`build_model` and the explorers all take it. Public names are
+loaded when they are first used, so that the arithmetic works at once and without torch.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "scaling": (
+        "Scaling",
+        "accepted_phi",
+        "compound_scaling",
+        "round_channels",
+        "round_repeats",
+        "round_resolution",
+    ),
+    "variants": (
+        "Published",
+        "Stage",
+        "Variant",
+        "get_variant",
+        "list_variants",
+        "scale_variant",
+    ),
+    "cost": ("Cost", "StageCost", "count_cost"),
+    "layers": ("ConvNormAct", "SqueezeExcite", "StochasticDepth"),
+    "blocks": ("FusedMBConv", "MBConv"),
+    "model": ("EfficientNet", "build_model"),
+}
+_HOME = {name: module for module, names in _PUBLIC.items() for name in names}
+
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,212 @@
+"""The ``effnet`` command: the book's figures in the terminal, for people and for machines."""
+
+import argparse
+import dataclasses
+import json
+import sys
+
+from . import __version__
+from .cost import Cost, count_cost
+from .scaling import ALPHA, BETA, GAMMA, compound_scaling
+from .variants import Variant, get_variant, list_variants, scale_variant
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and exit status 2."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="effnet", description=__doc__.split("\n")[0])
+    parser.add_argument("--version", action="version", version=f"effnet_lib {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    table = commands.add_parser("table", help="stage table of one network, at any φ")
+    which = table.add_mutually_exclusive_group()
+    which.add_argument("--phi", type=float, help="compound coefficient, any real number (default: 0)")
+    which.add_argument("--variant", metavar="NAME", help="a released variant, such as b3 or v2_s")
+    table.add_argument("--base", default="b0", metavar="NAME", help="what φ scales (default: b0)")
+    for name, default in (("alpha", ALPHA), ("beta", BETA), ("gamma", GAMMA)):
+        table.add_argument(f"--{name}", type=float, help=f"growth per unit of φ (default: {default})")
+    _add_input_arguments(table)
+    table.set_defaults(run=run_table)
+
+    variants = commands.add_parser("variants", help="the released networks")
+    variants.add_argument("--family", help="v1, v2 or lite (default: all)")
+    variants.add_argument("--json", action="store_true", help="print JSON")
+    variants.set_defaults(run=run_variants)
+
+    summary = commands.add_parser("summary", help="the built network, layer by layer (by torchinfo)")
+    summary.add_argument("variant", metavar="NAME", help="a released variant, such as b0")
+    summary.add_argument("--depth", type=int, default=3, help="levels of modules to show (default: 3)")
+    _add_input_arguments(summary)
+    summary.set_defaults(run=run_summary)
+    return parser
+
+
+def _add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--resolution", type=int, help="side of the image in pixels (default: its own)")
+    parser.add_argument("--num-classes", type=int, default=1000, help="default: 1000")
+    parser.add_argument("--in-channels", type=int, default=3, help="default: 3")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; 0 if all went well, 2 for a mistake in its arguments."""
+    args = build_parser().parse_args(argv)
+    try:
+        args.run(args)
+    except (TypeError, ValueError) as error:
+        print(f"effnet {args.command}: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def run_table(args: argparse.Namespace) -> None:
+    constants = {k: v for k in ("alpha", "beta", "gamma") if (v := getattr(args, k)) is not None}
+    if args.variant is not None:
+        if constants or args.base != "b0":
+            raise ValueError("--alpha, --beta, --gamma and --base go with --phi, not with --variant")
+        variant, scaling = get_variant(args.variant), None
+    else:
+        phi = 0.0 if args.phi is None else args.phi
+        variant = scale_variant(phi, args.base, **constants)
+        scaling = compound_scaling(phi, **constants)
+    cost = count_cost(variant, args.resolution, args.num_classes, args.in_channels)
+    if args.json:
+        multipliers = {"scaling": dataclasses.asdict(scaling)} if scaling else {}
+        counted = dataclasses.asdict(cost) | {"resolution": cost.stages[0].resolution}
+        _print_json(multipliers | _variant_as_dict(variant) | counted)
+        return
+
+    print(f"{variant.name}, {cost.stages[0].resolution} pixels")
+    if scaling:
+        print(
+            f"multipliers: depth {scaling.depth:.3f}, width {scaling.width:.3f}, resolution "
+            f"{scaling.resolution:.3f}, multiply-adds by the formula {scaling.multiply_adds:.3f}"
+        )
+    print()
+    _print_rows(
+        ("stage", "operator", "layers", "channels", "resolution", "parameters", "multiply-adds"),
+        [
+            (row.stage, row.operator, row.layers, row.channels, row.resolution,
+             f"{row.parameters:,}", f"{row.multiply_adds:,}")
+            for row in cost.stages
+        ]
+        + [("", "in all", "", "", "", f"{cost.parameters:,}", f"{cost.multiply_adds:,}")],
+    )  # fmt: skip
+    if variant.published:
+        _print_published(variant, cost)
+
+
+def _print_published(variant: Variant, cost: Cost) -> None:
+    published = variant.published
+    print(f"\npublished: top-1 {published.top1} %", end="")
+    if published.parameters:
+        print(f", {published.parameters / 1e6:g} M parameters", end="")
+    if published.multiply_adds:
+        print(f", {published.multiply_adds / 1e9:g} G multiply-adds", end="")
+    print(f" ({published.source})")
+
+
+def run_variants(args: argparse.Namespace) -> None:
+    variants = [get_variant(name) for name in list_variants(args.family)]
+    costs = [count_cost(variant) for variant in variants]
+    if args.json:
+        _print_json(
+            [
+                _variant_as_dict(variant)
+                | {"parameters": cost.parameters, "multiply_adds": cost.multiply_adds}
+                for variant, cost in zip(variants, costs)
+            ]
+        )
+        return
+    _print_rows(
+        ("name", "resolution", "parameters", "multiply-adds", "top-1 %"),
+        [
+            (v.name, v.resolution, f"{c.parameters:,}", f"{c.multiply_adds:,}", v.published.top1)
+            for v, c in zip(variants, costs)
+        ],
+    )
+    print("\ntop-1 as published: recipes and training data differ; --json gives each source")
+
+
+def run_summary(args: argparse.Namespace) -> None:
+    variant = get_variant(args.variant)
+    if args.depth < 1:
+        raise ValueError(f"--depth must be at least 1, got {args.depth}")
+    cost = count_cost(variant, args.resolution, args.num_classes, args.in_channels)
+    try:
+        import torchinfo
+    except ImportError:
+        raise ValueError("the summary needs torchinfo: pip install torchinfo") from None
+    import torch
+
+    from .model import build_model
+
+    size = cost.stages[0].resolution
+    with torch.device("meta"):  # shapes only: nothing is computed, whatever the size
+        model = build_model(variant, args.num_classes, args.in_channels)
+        statistics = torchinfo.summary(
+            model,
+            input_data=torch.empty(1, args.in_channels, size, size),
+            device="meta",
+            mode="eval",
+            depth=args.depth,
+            col_names=("input_size", "output_size", "num_params", "mult_adds"),
+            verbose=0,
+        )
+    if args.json:
+        layers = [
+            {
+                "name": layer.get_layer_name(show_var_name=True, show_depth=False),
+                "depth": layer.depth,
+                "input_size": layer.input_size,
+                "output_size": layer.output_size,
+                "parameters": layer.num_params,
+            }
+            for layer in statistics.summary_list
+            if layer.depth <= args.depth
+        ]
+        _print_json(
+            {"name": variant.name, "parameters": statistics.total_params, "multiply_adds": cost.multiply_adds}
+            | {"resolution": size, "layers": layers}
+        )
+        return
+    print(statistics)
+    print(f"Multiply-adds of convolutions and linear layers, by count_cost: {cost.multiply_adds:,}")
+
+
+def _variant_as_dict(variant: Variant) -> dict:
+    """The variant as JSON; its stages as ``settings``, since ``stages`` holds the counted rows."""
+    fields = dataclasses.asdict(variant)
+    fields["variant"] = fields.pop("name")
+    fields["settings"] = fields.pop("stages")
+    return fields
+
+
+def _print_json(value) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_rows(header: tuple[str, ...], rows: list[tuple]) -> None:
+    """A plain table: the operator or name to the left, figures to the right."""
+    cells = [header, *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    left = {"operator", "name"}
+    for row in cells:
+        print(
+            "  ".join(
+                cell.ljust(width) if title in left else cell.rjust(width)
+                for cell, width, title in zip(row, widths, header)
+            ).rstrip()
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

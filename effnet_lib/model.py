@@ -1,0 +1,204 @@
+"""EfficientNet: one class for V1, V2, Lite and every φ between them."""
+
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from .blocks import FusedMBConv, MBConv
+from .layers import ConvNormAct, SqueezeExcite
+from .scaling import positive_int, positive_number, real_number
+from .variants import Variant, as_variant
+
+BLOCKS = {"mbconv": MBConv, "fused_mbconv": FusedMBConv}
+
+
+class EfficientNet(nn.Module):
+    """The network that a :class:`Variant` describes: (N, in_channels, H, W) → (N, num_classes).
+
+    ``stem``, ``stages`` (a list of lists of blocks), ``head`` and ``classifier`` are the rows
+    of the stage table, in order. Use :func:`build_model`, which checks its arguments.
+    """
+
+    def __init__(
+        self,
+        variant: Variant,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        padding: str = "symmetric",
+    ):
+        super().__init__()
+        self.variant = variant
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+        conv = partial(
+            ConvNormAct,
+            activation=variant.activation,
+            norm_eps=variant.norm_eps,
+            norm_momentum=variant.norm_momentum,
+            padding=padding,
+        )
+        self.stem = conv(in_channels, variant.stem_channels, 3, variant.stem_stride)
+
+        self.stages = nn.Sequential()
+        channels, index = variant.stem_channels, 0
+        total = sum(stage.layers for stage in variant.stages)
+        for stage in variant.stages:
+            blocks = nn.Sequential()
+            for layer in range(stage.layers):
+                block = BLOCKS[stage.operator](
+                    channels,
+                    stage.channels,
+                    stage.kernel_size,
+                    stage.stride if layer == 0 else 1,
+                    stage.expand_ratio,
+                    stage.squeeze_channels(channels),
+                    variant.stochastic_depth_rate * index / total,
+                    conv,
+                    variant.activation,
+                )
+                blocks.append(block)
+                channels, index = stage.channels, index + 1
+            self.stages.append(blocks)
+
+        self.head = conv(channels, variant.head_channels)
+        self.dropout = nn.Dropout(variant.dropout)
+        self.classifier = nn.Linear(variant.head_channels, num_classes)
+        self.apply(_initialize)
+        _set_running_variance(self)
+
+    def forward_stages(self, x: Tensor) -> list[Tensor]:
+        """Feature maps after the stem and after each stage, largest first."""
+        self._check(x)
+        maps = [self.stem(x)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last feature map, (N, head_channels, H/32, W/32), before pooling."""
+        self._check(x)
+        return self.head(self.stages(self.stem(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = self.forward_features(x).mean((2, 3))
+        return self.classifier(self.dropout(pooled))
+
+    def _check(self, x: Tensor) -> None:
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"expected images of shape (N, {self.in_channels}, height, width), "
+                f"got {tuple(x.shape)}"
+            )
+
+
+def build_model(
+    variant: Variant | str,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    *,
+    output_stride: int | None = None,
+    padding: str = "symmetric",
+    dropout: float | None = None,
+    stochastic_depth_rate: float | None = None,
+    norm_eps: float | None = None,
+    norm_momentum: float | None = None,
+) -> EfficientNet:
+    """Build the network of ``variant``, freshly initialised, in training mode.
+
+    Args:
+        variant: a variant or the name of a released one.
+        num_classes, in_channels: at least 1.
+        output_stride: 32, 16 or 8; smaller values suit small images (see
+            :meth:`Variant.with_output_stride`).
+        padding: ``"symmetric"``, or ``"same"`` for weights that TensorFlow trained.
+        dropout, stochastic_depth_rate, norm_eps, norm_momentum: in place of the variant's own.
+
+    Raises:
+        TypeError, ValueError: an argument is of the wrong kind or out of range; the message
+            names it.
+
+    >>> sum(p.numel() for p in build_model("b0").parameters())
+    5288548
+    """
+    variant = as_variant(variant)
+    positive_int("num_classes", num_classes)
+    positive_int("in_channels", in_channels)
+    if padding not in ("symmetric", "same"):
+        raise ValueError(f"padding must be 'symmetric' or 'same', got {padding!r}")
+    if output_stride is not None:
+        variant = variant.with_output_stride(output_stride)
+    changes = {
+        "dropout": _rate("dropout", dropout),
+        "stochastic_depth_rate": _rate("stochastic_depth_rate", stochastic_depth_rate),
+        "norm_eps": norm_eps if norm_eps is None else positive_number("norm_eps", norm_eps),
+        "norm_momentum": _rate("norm_momentum", norm_momentum),
+    }
+    variant = replace(variant, **{k: v for k, v in changes.items() if v is not None})
+    return EfficientNet(variant, num_classes, in_channels, padding)
+
+
+def _rate(name: str, value: float | None) -> float | None:
+    if value is not None and not 0 <= real_number(name, value) < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
+    return value
+
+
+@torch.no_grad()
+def _initialize(module: nn.Module) -> None:
+    """Initial weights as in the released TensorFlow code.
+
+    A convolution draws from a normal distribution of variance 2 / fan_out, and the fan_out
+    of a depthwise one is k², a single output channel per group. Taking k² · channels, as
+    PyTorch's ``kaiming_normal_(mode="fan_out")`` does, leaves so little signal that a fresh
+    network in eval mode answers nearly zero.
+
+    Source: tensorflow/tpu, ``efficientnet_model.conv_kernel_initializer`` and
+    ``dense_kernel_initializer``.
+    """
+    if isinstance(module, nn.Conv2d):
+        kernel_height, kernel_width = module.kernel_size
+        fan_out = kernel_height * kernel_width * module.out_channels // module.groups
+        module.weight.normal_(0, (2 / fan_out) ** 0.5)
+        if module.bias is not None:
+            module.bias.zero_()
+    elif isinstance(module, nn.Linear):
+        bound = module.out_features**-0.5
+        module.weight.uniform_(-bound, bound)
+        module.bias.zero_()
+
+
+
+# What a layer leaves of the second moment of a standard normal signal. Fresh gates lie
+# between all half open (1/4) and half of them open (1/2): the geometric mean.
+_SECOND_MOMENT = {nn.SiLU: 0.3558, nn.ReLU6: 0.5, SqueezeExcite: 8**-0.5}
+
+
+@torch.no_grad()
+def _set_running_variance(model: EfficientNet) -> None:
+    """Start each batch norm's running variance near where the fresh weights will put it.
+
+    TensorFlow and PyTorch start it at 1. In eval mode the signal then vanishes or explodes
+    over dozens of layers (logits of 4e-6 for B0, 4e6 for V2-L) until training has moved the
+    statistics. But what a random convolution does to the second moment of its input is
+    known beforehand: it multiplies it by the sum of its squared weights. The estimate is
+    rough, since channels are correlated, and it keeps eval mode in a range that makes sense.
+    """
+
+    def through(layer: nn.Module, moment: float) -> float:
+        """Second moment after the layer, given the one before it."""
+        if isinstance(layer, ConvNormAct):
+            convolution, norm, *activation = layer
+            norm.running_var.copy_(convolution.weight.square().sum((1, 2, 3)) * moment)
+            return _SECOND_MOMENT[type(activation[0])] if activation else 1.0
+        return moment * _SECOND_MOMENT.get(type(layer), 1.0)
+
+    moment = through(model.stem, 1.0)
+    for block in model.stages.modules():
+        if isinstance(block, tuple(BLOCKS.values())):
+            branch = moment
+            for layer in block.children():
+                branch = through(layer, branch)
+            moment = moment + branch if block.has_skip else branch
+    through(model.head, moment)
