@@ -50,6 +50,11 @@ def ensure_browser():
     browser = find_browser()
     if browser or works(None):
         return browser
+    driver = subprocess.run(
+        [sys.executable, "-m", "playwright", "--version"], capture_output=True, text=True
+    )
+    if driver.returncode:  # on a small Linux it wants for libatomic1
+        raise NoBrowser(f"The browser tests need playwright: {driver.stderr.splitlines()[0]}")
     raise NoBrowser(
         "The browser tests need Chrome or Chromium, and none could be installed (the log: "
         f"{LOG.relative_to(ROOT)}): install one, or say where: make test EFFNET_BROWSER=/path"
@@ -67,7 +72,6 @@ def find_browser():
     return next((str(path) for path in places if path and works(path)), None)
 
 
-@functools.lru_cache
 def works(browser):
     """Whether playwright can open a file with this browser; None stands for its own."""
     if browser and not os.access(browser, os.X_OK):
@@ -85,9 +89,11 @@ def installation():
     can_apt = os.geteuid() == 0 and shutil.which("apt-get")
     if can_apt and linux_distribution() == "debian":
         apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
-        return [apt + ["update"], apt + ["install", "--yes", "--no-install-recommends", "chromium"]]
+        packages = ["chromium", "libatomic1"]  # the second for playwright itself
+        install = ["install", "--yes", "--no-install-recommends"]
+        return [[*apt, "update"], [*apt, *install, *packages]]
     playwright = [sys.executable, "-m", "playwright", "install"]
-    return [playwright + ["--with-deps"] * bool(can_apt) + ["chromium"]]
+    return [[*playwright, *(["--with-deps"] if can_apt else []), "chromium"]]
 
 
 def linux_distribution():
