@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in .venv/bin/python python3 python3.13 python3.12 p
 	2>/dev/null && echo "$$python" && exit; done; echo python3)
 
 # Only what .venv holds is imported, whatever else this machine has.
-unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH
+unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS
 export PYTHONNOUSERSITE := 1
 
 .PHONY: help venv book serve test clean distclean
@@ -28,7 +28,7 @@ serve: book ## build the book and serve it on this machine
 
 test: book ## build the book, then test it and the library (PYTEST_ARGS="-k scaling")
 	@.venv/bin/python -m tools.browser
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4 $(PYTEST_ARGS)
 
 clean: ## remove the built book and every cache
 	rm -rf _build .pytest_cache .hypothesis .ruff_cache

@@ -112,7 +112,10 @@ def reason(output):
     lacking = re.search(r"requirement (\S+) .*from versions: (?!none)", output)
     if lacking:
         machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-        return f"there is no {lacking.group(1)} for this machine ({machine})"
+        return (
+            f"there is no {lacking.group(1)} for this machine ({machine}); the book runs on "
+            "Linux, and on macOS 14 or newer on Apple silicon"
+        )
     if re.search("[Cc]onnection|ConnectTimeout|timed out|ProxyError|SSLError|resolution", output):
         return "the package index cannot be reached; check the network, then try again"
     lines = output.strip().splitlines() or ["no reason given"]
