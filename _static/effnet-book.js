@@ -52,20 +52,18 @@
   // A result's summary is fetched, which a browser refuses for pages read from a disk.
   if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
-  // The tables of contents at both sides: a drawer on small screens.
+  // The tables of contents at both sides: drawers on small screens, closed by Escape.
+  let closeDrawer = null;
   const toggleDrawer = (id, button) => {
     const box = document.getElementById(id);
-    box.checked = !box.checked;
     const drawer = first(id.includes("primary") ? ".bd-sidebar-primary" : ".bd-sidebar-secondary");
+    box.checked = !box.checked;
     if (!box.checked || getComputedStyle(drawer).position !== "fixed") return;
-    drawer.querySelector("a, button").focus();
-    drawer.onkeydown = (event) => {
-      if (event.key !== "Escape") return;
-      box.checked = false;
-      button.focus();
-    };
-    for (const link of all('a[href^="#"]', drawer)) link.onclick = () => { box.checked = false; };
+    closeDrawer = () => { box.checked = false; button.focus(); closeDrawer = null; };
+    for (const link of all('a[href^="#"]', drawer)) link.onclick = () => closeDrawer?.();
+    setTimeout(() => drawer.querySelector("a, button").focus(), 100); // once it is visible
   };
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeDrawer?.(); });
 
   const fullScreen = () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen());
   const actions = { theme: nextMode, search: toggleSearch, print: () => window.print(), "full-screen": fullScreen };

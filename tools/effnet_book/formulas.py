@@ -5,12 +5,15 @@ A formula that cannot be drawn stops the build and names page and line.
 
 from __future__ import annotations
 
+import html
+
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util.math import get_node_equation_number
 
 from .mathml import MathError, to_mathml
-from .problems import BookError, report
+from .problems import report
 
 
 def _render(node: nodes.Element, display: bool) -> str:
@@ -20,23 +23,18 @@ def _render(node: nodes.Element, display: bool) -> str:
         latex = r"\begin{gathered}" + r"\\".join(parts) + r"\end{gathered}"
     elif display and r"\\" in latex and r"\begin" not in latex:
         latex = rf"\begin{{aligned}}{latex}\end{{aligned}}"
-    return to_mathml(latex, display)
+    return to_mathml(latex, display, named=not display and _stands_alone(node))
 
 
-def check_formulas(app: Sphinx, doctree: nodes.document) -> None:
-    """Tries every formula of a page when it is read."""
-    for kind, display in ((nodes.math, False), (nodes.math_block, True)):
-        for node in doctree.findall(kind):
-            try:
-                _render(node, display)
-            except MathError as error:
-                line = node.line or (node.parent and node.parent.line)
-                report(app.env, app.env.docname, line, f"formula {node.astext()!r}: {error}")
+def _stands_alone(node: nodes.Element) -> bool:
+    """Whether a heading, a label or a cell of a table holds formulas and nothing else."""
+    others = [child for child in node.parent.children if not isinstance(child, nodes.math)]
+    return not "".join(child.astext() for child in others).strip()
 
 
 def visit_math(self, node: nodes.math) -> None:
     self.body.append(self.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
-    self.body.append(_drawn(node, display=False))
+    self.body.append(_drawn(self, node, display=False))
     self.body.append("</span>")
     raise nodes.SkipNode
 
@@ -44,7 +42,7 @@ def visit_math(self, node: nodes.math) -> None:
 def visit_math_block(self, node: nodes.math_block) -> None:
     self.body.append(self.starttag(node, "div", CLASS="math notranslate nohighlight"))
     # The formula scrolls in a box of its own; its number stays where it is.
-    self.body.append(f'<div class="math-box">{_drawn(node, display=True)}</div>')
+    self.body.append(f'<div class="math-box">{_drawn(self, node, display=True)}</div>')
     if node["number"]:
         self.body.append(f'<span class="eqno">({get_node_equation_number(self, node)})')
         self.add_permalink_ref(node, "Link to this equation")
@@ -53,11 +51,26 @@ def visit_math_block(self, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
-def _drawn(node: nodes.Element, display: bool) -> str:
+def _drawn(translator, node: nodes.Element, display: bool) -> str:
+    builder = translator.builder
+    return _attempt(builder.env, builder.current_docname, node, display)
+
+
+def _attempt(env: BuildEnvironment, docname: str, node: nodes.Element, display: bool) -> str:
+    """The formula as MathML, or its problem noted, which ends the build."""
     try:
         return _render(node, display)
-    except MathError as error:  # only a formula that came after the page was read
-        raise BookError(f"formula {node.astext()!r}: {error}") from error
+    except MathError as error:
+        line = node.line or (node.parent and node.parent.line)
+        report(env, docname, line, f"formula {node.astext()!r}: {error}")
+        return f"<code>{html.escape(node.astext())}</code>"
+
+
+def check_formulas(app: Sphinx, doctree: nodes.document) -> None:
+    """Tries every formula when its page is read: what comes later is not remembered."""
+    for kind, display in ((nodes.math, False), (nodes.math_block, True)):
+        for node in doctree.findall(kind):
+            _attempt(app.env, app.env.docname, node, display)
 
 
 def setup(app: Sphinx) -> None:

@@ -30,7 +30,7 @@ def characters() -> set[int]:
     text += "".join("".join(table.values()) for table in tables)
     codes = {ord(letter) for letter in text}
     # What a browser makes of a one-letter <mi>: the italic alphabets, ℎ being elsewhere.
-    codes |= set(range(0x1D434, 0x1D468)) | set(range(0x1D6E2, 0x1D71C)) | {0x210E}
+    codes |= set(range(0x1D434, 0x1D468)) - {0x1D455} | set(range(0x1D6E2, 0x1D71C)) | {0x210E}
     for variant, letters in (
         ("bold", "AZaz09ΑΩαω"),
         ("bold-italic", "AZazαω"),

@@ -113,13 +113,19 @@ def expand_colours(latex: str) -> str:
     return re.sub(pattern, lambda m: rf"\textcolor{{{COLOURS[m[1]]}}}", latex)
 
 
-def to_mathml(latex: str, display: bool = False) -> str:
-    """The ``<math>`` element that draws a formula; its LaTeX stays in ``alttext``."""
+def to_mathml(latex: str, display: bool = False, named: bool = False) -> str:
+    """The ``<math>`` element that draws a formula; its LaTeX stays in ``alttext``.
+
+    ``named``: its symbols are its accessible name too. Screen readers read MathML itself
+    and need no name, but tools that judge a heading or a label see no text in it.
+    """
     math = Element("math")
     if display:
         math.set("display", "block")
     math.set("alttext", " ".join(latex.split()))
     _Parser(latex).everything(math)
+    if named:
+        math.set("aria-label", " ".join("".join(math.itertext()).split()))
     return tostring(math, encoding="unicode")
 
 

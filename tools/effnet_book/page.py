@@ -24,8 +24,15 @@ ONLY_WITH = {
     "exercise.css": None,  # never: effnet-book.css draws the boxes
     "sphinx-book-theme.js": None,
 }
+# What docutils and myst-nb write that is no longer, or never was, accessible.
+ACCESSIBLE = {
+    ' role="doc-biblioentry"': ' role="listitem"',
+    ' role="doc-backlink"': "",
+    ' aria-label="Toggle hidden content"': "",  # the toggle names itself, in other words
+}
 # Copied into every book by the theme, loaded by none of our pages.
-NEEDLESS = ["vendor", "scripts", "locales", "images", "webpack-macros.html", "exercise.css"]
+NEEDLESS = ["vendor", "scripts", "locales", "images", "webpack-macros.html",
+            "sbt-webpack-macros.html", "exercise.css"]  # fmt: skip
 
 
 def use_templates(app: Sphinx, config: Config) -> None:
@@ -53,8 +60,9 @@ def trim(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) 
         script.attributes.setdefault("defer", "defer")
     styles = context["css_files"]
     styles[:] = [style for style in styles if wanted(style)]
-    # The label says what the toggle of a hidden cell already says, in other words.
-    context["body"] = body.replace(' aria-label="Toggle hidden content"', "")
+    for old, new in ACCESSIBLE.items():
+        body = body.replace(old, new)
+    context["body"] = body
     colab = colab_link(context)
     context["colab_link"] = colab if notebook_of(app, pagename) else None
 

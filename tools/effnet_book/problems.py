@@ -1,31 +1,27 @@
 """What is wrong with the book's sources, gathered while building, told all at once.
 
 Sphinx forgets a page's warnings once the page is cached: a second build of an unchanged
-book would pass. Problems are kept with the page in the environment and end every build
-until the page is mended.
+book would pass. Problems are kept with the page in the environment, are logged as errors
+by every build and make it end with status 1 until the page is mended.
 """
 
 from __future__ import annotations
 
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.errors import SphinxError
+from sphinx.util import logging
 
-
-class BookError(SphinxError):
-    """The book breaks its own rules; the message lists where."""
-
-    category = "The book was not built"
+LOGGER = logging.getLogger(__name__)
 
 
 def report(env: BuildEnvironment, docname: str, line: int | None, message: str) -> None:
     """Notes a problem; ``line`` counts from 1 in the page's source, None if unknown."""
-    path = env.doc2path(docname, base=False)
-    where = f"{path}:{line}" if line else str(path)
-    _problems(env).setdefault(docname, []).append(f"{where}: {message}")
+    problems = _problems(env).setdefault(docname, [])
+    if (line, message) not in problems:
+        problems.append((line, message))
 
 
-def _problems(env: BuildEnvironment) -> dict[str, list[str]]:
+def _problems(env: BuildEnvironment) -> dict[str, list[tuple[int | None, str]]]:
     if not hasattr(env, "effnet_problems"):
         env.effnet_problems = {}
     return env.effnet_problems
@@ -42,9 +38,10 @@ def _merge(app: Sphinx, env: BuildEnvironment, docnames: set[str], other) -> Non
 def _stop(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None:
         return
-    problems = [line for lines in _problems(app.env).values() for line in lines]
-    if problems:
-        raise BookError("\n".join([f"{len(problems)} problem(s)", *problems]))
+    for docname, problems in _problems(app.env).items():
+        for line, message in problems:
+            LOGGER.error(message, location=(docname, line))
+            app.statuscode = 1
 
 
 def setup(app: Sphinx) -> None:

@@ -96,7 +96,7 @@ class QuestionDirective(SphinxDirective):
             before, choices = parse_choices(list(self.content))
         except ValueError as error:
             offset, message = str(error).split(": ", 1)
-            line = self.content_offset + int(offset) + 1
+            line = self.lineno + self.content_offset + int(offset) + 1
             report(self.env, self.env.docname, line, f"question: {message}")
             return []
         number = self.env.new_serialno("effnet-question") + 1

@@ -1,0 +1,130 @@
+"""What the tests of the built pages share: the pages, a server, a browser, an ear.
+
+The pages are those found in ``_build/html``, not a list kept by hand. Every page that is
+opened is listened to: a request that would leave, a message on the console, an error or a
+failed request fails the test that opened it.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+for place in (ROOT, ROOT / "tools"):
+    if str(place) not in sys.path:
+        sys.path.insert(0, str(place))
+
+BOOK = ROOT / "_build" / "html"
+# Lists made by Sphinx, with nothing of ours in them; they are opened and linked all the same.
+MADE = ("genindex.html", "search.html", "py-modindex.html")
+
+
+def pages(made: bool = True) -> list[str]:
+    """The built pages, as paths below the book; ``made`` adds index and search page."""
+    found = sorted(path.relative_to(BOOK).as_posix() for path in BOOK.rglob("*.html"))
+    found = [page for page in found if not page.startswith("_static/")]
+    return found if made else [page for page in found if page not in MADE]
+
+
+def pytest_generate_tests(metafunc) -> None:
+    """``page_path``: one test a page; ``chapter_path``: one test a page that we wrote."""
+    for name, made in (("page_path", True), ("chapter_path", False)):
+        if name in metafunc.fixturenames:
+            # Without a build one case stays, so that the book fixture can fail and say so.
+            metafunc.parametrize(name, pages(made) or ["no-page"])
+
+
+@pytest.fixture(scope="session")
+def book() -> Path:
+    if not (BOOK / "index.html").exists():
+        pytest.fail("there is no built book: run `make book` first", pytrace=False)
+    return BOOK
+
+
+@pytest.fixture(scope="session")
+def server(book):
+    """The address of the book on a server of this machine."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(book))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/"
+        running.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from tools.browser import ensure_browser
+
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=ensure_browser(), args=arguments)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page in a browser, with the network shut, and all that it had to say."""
+
+    def __init__(self, browser, book: Path, server: str, **options):
+        self.bases = {"file": book.as_uri() + "/", "http": server}
+        options.setdefault("viewport", {"width": 1280, "height": 900})
+        self.scripts = options.get("java_script_enabled", True)
+        self.context = browser.new_context(**options)
+        self.said: list[str] = []
+        self.loaded: list[str] = []
+        self.context.route("**/*", self._route)
+        self.page = self.context.new_page()
+        self.page.on("console", lambda m: self.said.append(f"console {m.type}: {m.text}"))
+        self.page.on("pageerror", lambda error: self.said.append(f"script error: {error}"))
+        self.page.on("requestfailed", lambda r: self.said.append(f"failed: {r.url} {r.failure}"))
+        self.page.on("response", self._response)
+
+    def _route(self, route) -> None:
+        url = route.request.url
+        if url.startswith(tuple(self.bases.values()) + ("data:", "blob:")):
+            self.loaded.append(url)
+            route.continue_()
+        else:
+            self.said.append(f"a request that leaves: {url}")
+            route.abort()
+
+    def _response(self, response) -> None:
+        if response.status >= 400:
+            self.said.append(f"status {response.status}: {response.url}")
+
+    def open(self, path: str, scheme: str = "file"):
+        self.page.goto(self.bases[scheme] + path, wait_until="load")
+        if self.scripts:
+            self.page.evaluate("document.fonts.ready.then(() => true)")
+        return self.page
+
+    def silent(self) -> None:
+        assert not self.said, "\n".join(self.said)
+
+
+@pytest.fixture
+def visit(browser, book, server):
+    """Makes visits; at the end of the test every one of them must have been silent."""
+    visits: list[Visit] = []
+
+    def make(**options) -> Visit:
+        visits.append(Visit(browser, book, server, **options))
+        return visits[-1]
+
+    yield make
+    for each in visits:
+        each.context.close()
+    for each in visits:
+        each.silent()
