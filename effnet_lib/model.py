@@ -43,7 +43,6 @@ class EfficientNet(nn.Module):
 
         self.stages = nn.Sequential()
         channels, index = variant.stem_channels, 0
-        total = sum(stage.layers for stage in variant.stages)
         for stage in variant.stages:
             blocks = nn.Sequential()
             for layer in range(stage.layers):
@@ -54,7 +53,7 @@ class EfficientNet(nn.Module):
                     stage.stride if layer == 0 else 1,
                     stage.expand_ratio,
                     stage.squeeze_channels(channels),
-                    variant.stochastic_depth_rate * index / total,
+                    variant.stochastic_depth_rate * index / variant.layers,
                     conv,
                     variant.activation,
                 )

@@ -103,6 +103,8 @@ class Variant:
         scale_ends: whether scaling also touches stem, head, and the layers of the first
             and the last stage (Lite leaves them alone).
         stem_stride: 2, or 1 for small images.
+        depth, width: the multipliers that made it from its base; 1 for a base and for the
+            searched V2-S to XL.
         phi: the compound coefficient, for a variant made by :func:`scale_variant`.
         published: the authors' figures, for a released variant.
     """
@@ -122,8 +124,15 @@ class Variant:
     round_limit: float = 0.9
     scale_ends: bool = True
     stem_stride: int = 2
+    depth: float = 1.0
+    width: float = 1.0
     phi: float | None = None
     published: Published | None = None
+
+    @property
+    def layers(self) -> int:
+        """Number of blocks between stem and head."""
+        return sum(stage.layers for stage in self.stages)
 
     @property
     def output_stride(self) -> int:
@@ -280,7 +289,7 @@ def _scaled(base: Variant, depth: float, width: float, **changes) -> Variant:
             "stem_channels": channels(base.stem_channels),
             "head_channels": channels(base.head_channels),
         }
-    return replace(base, stages=stages, **changes)
+    return replace(base, stages=stages, depth=depth, width=width, **changes)
 
 
 def _release_all() -> dict[str, Variant]:

@@ -1,0 +1,6 @@
+"""Explorers: figures that a reader drags, in a notebook and in the built page alike."""
+
+from .element import Explorer
+from .phi import phi_explorer
+
+__all__ = ["Explorer", "phi_explorer"]

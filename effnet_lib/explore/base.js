@@ -1,0 +1,129 @@
+// What all explorers share: starting once, colours that follow the page, the position kept in
+// the address, sliders tied to number fields, and words for a screen reader.
+(function () {
+  if (window.EffnetExplorer) return;
+  let count = 0;
+
+  class EffnetExplorer extends HTMLElement {
+    connectedCallback() {
+      this.start();
+    }
+
+    // Called when connected, and again by the script after the element: a parser connects an
+    // element before it has read its children.
+    start() {
+      const data = this.querySelector('script[type="application/json"]');
+      if (this.live || !data) return;
+      this.uid = `effnet-${++count}`;
+      this.data = JSON.parse(data.textContent);
+      this.live = this.appendChild(document.createElement("div"));
+      this.live.className = "effnet-live";
+      this.live.innerHTML = this.template();
+      this.status = this.live.appendChild(document.createElement("p"));
+      this.status.className = "effnet-status";
+      this.status.setAttribute("aria-live", "polite");
+      this.controls = {};
+      this.live.querySelectorAll("[data-control]").forEach((box) => this.control(box));
+      this.state = { ...this.defaults };
+      this.followTone();
+      this.ready();
+      this.readAddress();
+      window.addEventListener("hashchange", () => this.readAddress());
+      this.setAttribute("data-live", "");
+    }
+
+    // One slider and its number field; `box` names the value in data-control.
+    control(box) {
+      const name = box.dataset.control;
+      const range = box.querySelector("input[type=range]");
+      const number = box.querySelector("input[type=number]");
+      const [low, high] = [Number(range.min), Number(range.max)];
+      this.controls[name] = { range, number, low, high };
+      range.addEventListener("input", () => this.set({ [name]: Number(range.value) }));
+      number.addEventListener("change", () => {
+        const typed = number.value.trim() === "" ? NaN : Number(number.value);
+        const value = Number.isFinite(typed) ? Math.min(high, Math.max(low, typed)) : this.state[name];
+        this.set({ [name]: value });
+        number.value = value;
+        if (value !== typed) {
+          const why = `${number.getAttribute("aria-label")} goes from ${low} to ${high}; it is now ${value}.`;
+          this.note(why);
+        }
+      });
+    }
+
+    // Take new values, show them, and remember them in the address a little later.
+    set(values, remember = true) {
+      Object.assign(this.state, values);
+      for (const [name, { range, number }] of Object.entries(this.controls)) {
+        const value = this.state[name];
+        if (Number(range.value) !== value) range.value = value;
+        if (number.value === "" || Number(number.value) !== value) number.value = value;
+      }
+      this.note("");
+      this.show();
+      clearTimeout(this.later);
+      this.later = setTimeout(() => {
+        if (!remember) return;
+        this.writeAddress();
+        this.status.textContent = this.words();
+      }, 250);
+    }
+
+    note(text) {
+      const place = this.live.querySelector(".effnet-note");
+      if (place.textContent !== text) place.textContent = text;
+    }
+
+    readAddress() {
+      const address = new URLSearchParams(location.hash.slice(1));
+      const values = { ...this.defaults };
+      for (const [name, { low, high }] of Object.entries(this.controls)) {
+        const value = address.has(name) ? Number(address.get(name) || NaN) : NaN;
+        if (Number.isFinite(value)) values[name] = Math.min(high, Math.max(low, value));
+      }
+      this.set(values, false);
+    }
+
+    writeAddress() {
+      const changed = Object.entries(this.state).filter(([k, v]) => v !== this.defaults[k]);
+      const hash = changed.map(([name, value]) => `${name}=${value}`).join("&");
+      const ours = Object.keys(this.controls).some((name) => location.hash.includes(`${name}=`));
+      if (!hash && !ours) return; // leave the address of a heading alone
+      try {
+        history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+      } catch (error) {
+        // A sandboxed notebook output may not have an address.
+      }
+    }
+
+    // Light or dark as the text around is dark or light, whatever the page calls its themes.
+    followTone() {
+      const follow = () => {
+        const [r, g, b] = getComputedStyle(this.parentElement).color.match(/[\d.]+/g).map(Number);
+        this.dataset.tone = 0.3 * r + 0.6 * g + 0.1 * b > 127 ? "dark" : "light";
+      };
+      follow();
+      const options = { attributes: true, attributeFilter: ["class", "style", "theme", "data-theme", "data-jp-theme-light"] };
+      const observer = new MutationObserver(follow);
+      observer.observe(document.documentElement, options);
+      observer.observe(document.body, options);
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => requestAnimationFrame(follow));
+    }
+
+    static define(name, element) {
+      if (!customElements.get(name)) customElements.define(name, element);
+      document.querySelectorAll(name).forEach((explorer) => explorer.start());
+    }
+
+    // 5288548 → "5.29 M"
+    static short(value) {
+      const [unit, name] = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]].find(([u]) => value >= 0.9995 * u) || [1, ""];
+      const scaled = value / unit;
+      if (unit === 1) return String(value);
+      return `${scaled.toFixed(scaled < 9.995 ? 2 : scaled < 99.95 ? 1 : 0)}\u00a0${name}`;
+    }
+  }
+
+  window.EffnetExplorer = EffnetExplorer;
+})();
