@@ -35,6 +35,7 @@ _PUBLIC = {
     "blocks": ("FusedMBConv", "MBConv"),
     "model": ("EfficientNet", "build_model"),
     "explore": ("phi_explorer",),
+    "exercises": ("check",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -1,0 +1,53 @@
+import math
+
+import pytest
+
+from effnet_lib import check, count_cost, scale_variant
+from effnet_lib.exercises import EXERCISES
+
+
+def said(capsys, exercise, answer):
+    check(exercise, answer)
+    return capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_its_own_answer_is_right_and_no_answer_is_not_an_error(capsys, exercise):
+    entry = EXERCISES[exercise]
+    answer = entry.expected if entry.inputs else entry.expected()
+    assert said(capsys, exercise, answer) == f"Exercise {exercise}: right."
+    for nothing in (None, ..., (lambda *_: ...) if entry.inputs else ...):
+        assert said(capsys, exercise, nothing) == f"Exercise {exercise}: not answered yet."
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+@pytest.mark.parametrize("wrong", [0, -1.5, "text", (1,), True, [3, 4, 5], math.nan])
+def test_a_wrong_answer_is_told_with_what_was_expected_and_a_hint(capsys, exercise, wrong):
+    entry = EXERCISES[exercise]
+    text = said(capsys, exercise, (lambda *_: wrong) if entry.inputs else wrong)
+    assert "got " in text and "expected " in text and "\nHint: " in text
+
+
+def test_answers_by_hand(capsys):
+    assert said(capsys, "2.1", (1.44, 1.21, 1.3225)).endswith("right.")
+    assert said(capsys, "2.1", [1.44, 1.21, 1.3225]).endswith("right.")
+    assert "got (1.2, 1.1, 1.15), expected (1.44, 1.21, 1.3225)" in said(capsys, "2.1", (1.2, 1.1, 1.15))
+    assert said(capsys, "2.4", (6.21, 7.27, 7.05)).endswith("right.")
+    assert said(capsys, "2.7", 107).endswith("right.")
+
+
+def test_a_function_that_raises_is_told(capsys):
+    text = said(capsys, "2.2", lambda factor: 1 / 0)
+    assert "raised ZeroDivisionError" in text and "Hint" in text
+    assert "a function was expected, got 2.1" in said(capsys, "2.2", 2.1)
+
+
+def test_the_budget_is_kept():
+    phi = EXERCISES["2.5"].expected(1e9)
+    assert count_cost(scale_variant(phi)).multiply_adds <= 1e9
+    assert count_cost(scale_variant(phi + 0.1)).multiply_adds > 1e9
+
+
+def test_unknown_exercise():
+    with pytest.raises(ValueError, match="'9.9'.*2.1"):
+        check("9.9", 1)
