@@ -10,10 +10,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
-from effnet_book import mathml
+from docutils import nodes
+from effnet_book import gates, mathml, styles
 from effnet_book.gates import is_meaningful
 from effnet_book.mathml import MathError, expand_colours, to_mathml
 from effnet_book.question import parse_choices
@@ -99,14 +101,11 @@ def test_what_is_not_understood_is_an_error(latex):
         to_mathml(latex)
 
 
-def test_the_font_holds_every_symbol():
-    """Each character that a formula can become is in the font that the page loads."""
-    from effnet_book.math_font import TARGET, characters
-    from fontTools.ttLib import TTFont
+def test_the_font_was_cut_for_every_symbol():
+    """A symbol that is new to the tables must come into the font: see math_font.py."""
+    from effnet_book.math_font import HELD, characters
 
-    missing = characters() - set(TTFont(TARGET).getBestCmap())
-    # Nothing to draw: spaces and marks that other glyphs stand for.
-    assert {chr(code) for code in missing} <= set("\u2061")
+    assert characters() == {int(code, 16) for code in HELD.read_text().split()}
 
 
 def test_colours_for_other_renderers():
@@ -145,6 +144,32 @@ def test_what_is_wrong_with_choices_is_said(lines, message):
 @pytest.mark.parametrize("alt", ["", "plot", "a" * 64, "my picture.png"])
 def test_alternative_text_that_says_nothing(alt):
     assert not is_meaningful(alt)
+
+
+def test_a_page_that_ran_in_no_time():
+    """As one does whose outputs come from somewhere else than its cells."""
+    env = SimpleNamespace(metadata={"page": {}}, nb_metadata={"page": {}}, effnet_problems={})
+    app = SimpleNamespace(env=env)
+    outputs = nodes.container(nb_element="cell_code")
+    outputs += nodes.container(nb_element="cell_code_output")
+    for runtime, problems in ((0.0001, 1), (None, 1), (0.8, 0)):
+        env.nb_metadata["page"]["exec_data"] = {"succeeded": True, "runtime": runtime}
+        env.effnet_problems.clear()
+        gates.check_execution(app, "page", [outputs])
+        assert len(env.effnet_problems.get("page", [])) == problems
+
+
+# Styles ------------------------------------------------------------------------------
+
+
+def test_rules_that_no_page_can_use_are_left_out():
+    css = """@import "x.css"; /* .a */ .a{b:url(data:x;y)} .gone{c:d} .a,.gone>p{e:"}"}
+        @media print{.gone{f:g}} @media screen{.a:not(.gone){h:i}} [data-gone] p{j:k}
+        @font-face{src:url("a.woff2")} p:is(.gone,p){l:m}"""
+    assert styles.used(css, {"a", "data-theme"}) == (
+        '.a{b:url(data:x;y)}.a{e:"}"}@media screen{.a:not(.gone){h:i}}'
+        '@font-face{src:url("a.woff2")}p:is(.gone,p){l:m}'
+    )
 
 
 # Books --------------------------------------------------------------------------------

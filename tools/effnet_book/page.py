@@ -2,26 +2,27 @@
 
 The theme brings 800 KB of FontAwesome, Bootstrap's script and its own, which logs to
 the console and injects buttons. ``templates/`` replaces the few parts that need them,
-``_static/effnet-book.js`` does the work, ``_static/effnet-book.css`` draws the icons.
+``_static/effnet-book.js`` does the work, ``_static/effnet-book.css`` draws the icons, and
+``styles.py`` makes one small style sheet of all.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
+import imagesize
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
 TEMPLATES = Path(__file__).with_name("templates")
-# Files that a page loads only if its body holds the text beside them.
+# Scripts that a page loads only if its body holds the text beside them; None: never.
 ONLY_WITH = {
-    "sphinx-design.min.css": 'class="sd-',
     "design-tabs.js": "sd-tab-",
-    "copybutton.css": "highlight",
     "copybutton.js": "highlight",
     "clipboard.min.js": "highlight",
-    "exercise.css": None,  # never: effnet-book.css draws the boxes
     "sphinx-book-theme.js": None,
 }
 # What docutils and myst-nb write that is no longer, or never was, accessible.
@@ -31,8 +32,8 @@ ACCESSIBLE = {
     ' aria-label="Toggle hidden content"': "",  # the toggle names itself, in other words
 }
 # Copied into every book by the theme, loaded by none of our pages.
-NEEDLESS = ["vendor", "scripts", "locales", "images", "webpack-macros.html",
-            "sbt-webpack-macros.html", "exercise.css"]  # fmt: skip
+NEEDLESS = ["vendor", "scripts", "styles", "locales", "images", "webpack-macros.html",
+            "sbt-webpack-macros.html"]  # fmt: skip
 
 
 def use_templates(app: Sphinx, config: Config) -> None:
@@ -58,13 +59,37 @@ def trim(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) 
     scripts[:] = [script for script in scripts if wanted(script)]
     for script in scripts:
         script.attributes.setdefault("defer", "defer")
-    styles = context["css_files"]
-    styles[:] = [style for style in styles if wanted(style)]
+    context["css_files"][:] = []  # styles.py makes them one
+    context["description"] = description(doctree)
+    body = sized(app, body)
     for old, new in ACCESSIBLE.items():
         body = body.replace(old, new)
     context["body"] = body
     colab = colab_link(context)
     context["colab_link"] = colab if notebook_of(app, pagename) else None
+
+
+def description(doctree: nodes.document | None) -> str:
+    """A page's first paragraph in plain words, for those who list pages."""
+    for node in doctree.findall(nodes.paragraph) if doctree else ():
+        if isinstance(node.parent, nodes.section) and not node.next_node(nodes.math):
+            return " ".join(node.astext().split())[:200]
+    return ""
+
+
+def sized(app: Sphinx, body: str) -> str:
+    """The body with each picture's size in pixels, so that nothing moves when it comes."""
+    sources = {name: uri for uri, name in app.builder.images.items()}
+
+    def add(match: re.Match) -> str:
+        source = sources.get(match["name"])
+        if source is None or re.search(r" (width|height|style)=", match[0]):
+            return match[0]
+        width, height = imagesize.get(Path(app.srcdir) / source)
+        size = f' width="{width}" height="{height}"' if width > 0 else ""
+        return f"<img{size}{match[0][4:]}"
+
+    return re.sub(r'<img\b[^>]* src="(?:[^"]*/)?_images/(?P<name>[^"/]+)"[^>]*>', add, body)
 
 
 def notebook_of(app: Sphinx, pagename: str) -> bool:
