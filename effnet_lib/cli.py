@@ -90,16 +90,7 @@ def run_table(args: argparse.Namespace) -> None:
             f"multipliers: depth {scaling.depth:.3f}, width {scaling.width:.3f}, resolution "
             f"{scaling.resolution:.3f}, multiply-adds by the formula {scaling.multiply_adds:.3f}"
         )
-    print()
-    _print_rows(
-        ("stage", "operator", "layers", "channels", "resolution", "parameters", "multiply-adds"),
-        [
-            (row.stage, row.operator, row.layers, row.channels, row.resolution,
-             f"{row.parameters:,}", f"{row.multiply_adds:,}")
-            for row in cost.stages
-        ]
-        + [("", "in all", "", "", "", f"{cost.parameters:,}", f"{cost.multiply_adds:,}")],
-    )  # fmt: skip
+    print(f"\n{cost}")
     if variant.published:
         _print_published(variant, cost)
 
@@ -195,14 +186,13 @@ def _print_json(value) -> None:
 
 
 def _print_rows(header: tuple[str, ...], rows: list[tuple]) -> None:
-    """A plain table: the operator or name to the left, figures to the right."""
+    """A plain table: the name to the left, figures to the right."""
     cells = [header, *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    left = {"operator", "name"}
     for row in cells:
         print(
             "  ".join(
-                cell.ljust(width) if title in left else cell.rjust(width)
+                cell.ljust(width) if title == "name" else cell.rjust(width)
                 for cell, width, title in zip(row, widths, header)
             ).rstrip()
         )

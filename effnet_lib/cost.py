@@ -51,6 +51,16 @@ class Cost:
     activations: int
     stages: tuple[StageCost, ...]
 
+    def __str__(self) -> str:
+        """The stage table, as the terminal and a notebook print it."""
+        line = "{:>5} {:<18} {:>6} {:>8} {:>6} {:>11} {:>15}".format
+        rows = [line("stage", "operator", "layers", "channels", "pixels", "parameters", "multiply-adds")]
+        for row in self.stages:
+            counts = f"{row.parameters:,}", f"{row.multiply_adds:,}"
+            rows.append(line(row.stage, row.operator, row.layers, row.channels, row.resolution, *counts))
+        rows.append(line("", "in all", "", "", "", f"{self.parameters:,}", f"{self.multiply_adds:,}"))
+        return "\n".join(rows)
+
 
 def count_cost(
     variant: Variant | str,
