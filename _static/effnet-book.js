@@ -108,6 +108,6 @@
   addEventListener("hashchange", openTarget);
   openTarget();
   let closed = [];
-  addEventListener("beforeprint", () => { closed = all("article details:not([open])"); for (const d of closed) d.open = true; });
+  addEventListener("beforeprint", () => { closed = all("details:is(.admonition, .hide):not([open])"); for (const d of closed) d.open = true; });
   addEventListener("afterprint", () => { for (const d of closed) d.open = false; });
 }

@@ -88,7 +88,7 @@ class Visit:
         self.page = self.context.new_page()
         self.page.on("console", lambda m: self.said.append(f"console {m.type}: {m.text}"))
         self.page.on("pageerror", lambda error: self.said.append(f"script error: {error}"))
-        self.page.on("requestfailed", lambda r: self.said.append(f"failed: {r.url} {r.failure}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("response", self._response)
 
     def _route(self, route) -> None:
@@ -99,6 +99,11 @@ class Visit:
         else:
             self.said.append(f"a request that leaves: {url}")
             route.abort()
+
+    def _failed(self, request) -> None:
+        # The icon comes last: a test that goes on to the next page cuts it off.
+        if "favicon" not in request.url or "ABORTED" not in request.failure:
+            self.said.append(f"failed: {request.url} {request.failure}")
 
     def _response(self, response) -> None:
         if response.status >= 400:

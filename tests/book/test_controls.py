@@ -97,15 +97,15 @@ def test_questions_are_answered_by_keyboard(visit, with_part, scripts):
 
 
 def test_questions_and_solutions_are_whole_on_paper(visit, with_part):
-    page = visit().open(with_part("<details"))
+    page = visit().open(with_part('<details class="solution'))
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    for box in page.locator("article details").all():
+    for box in page.locator("article details.admonition").all():
         assert box.locator("> :not(summary)").first.is_visible()
     assert page.locator(".why:visible").count() == page.locator(".why").count()
     assert not page.locator(".bd-sidebar-primary").is_visible()
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert page.locator("article details[open]").count() == 0
+    assert page.locator("details.admonition[open]").count() == 0
 
 
 def test_solutions_open_by_keyboard_and_by_link(visit, with_part):

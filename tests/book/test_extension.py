@@ -86,6 +86,11 @@ def test_functions_are_spaced_as_in_tex():
     assert thin not in drawn(r"\log(x)")
 
 
+def test_no_space_before_what_starts_a_formula():
+    assert drawn(r"\approx 2") == '<mo lspace="0">≈</mo><mn>2</mn>'
+    assert drawn(r"\times 3") == '<mo lspace="0" rspace="0">×</mo><mn>3</mn>'
+
+
 def test_latex_stays_beside_the_drawing():
     assert 'alttext="\\alpha &lt; 1"' in to_mathml(r"\alpha < 1")
 

@@ -116,7 +116,7 @@ def test_page_reads_without_scripts(visit, chapter_path):
     for table in page.locator("article table").all():
         if not table.locator("xpath=ancestor::details").count():
             assert table.is_visible()
-    for box in page.locator("article details").all():
+    for box in page.locator("article details.admonition").all():
         box.locator("summary").first.click()
         assert box.get_attribute("open") is not None
         assert box.locator("> :not(summary)").first.is_visible()

@@ -101,6 +101,7 @@ GATHERED = {"gathered", "gather", "gather*", "equation", "equation*", "multline"
 
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|\s+|.", re.DOTALL)
 THIN = "0.1667em"
+BINARY = set("⋅×÷±∓∗⋆∘∙⊙⊕⊗∩∪∖∧∨")
 
 
 class MathError(ValueError):
@@ -190,8 +191,11 @@ class _Parser:
         if (token := self.peek()) is not None:
             raise MathError(f"{token} stands where nothing opens it")
 
-    def row(self, stops: tuple[str, ...] = ()) -> list[Element]:
-        """Atoms with their scripts until a closing token, which is left in place."""
+    def row(self, stops: tuple[str, ...] = (), goes_on: bool = False) -> list[Element]:
+        """Atoms with their scripts until a closing token, which is left in place.
+
+        ``goes_on``: the row goes on from the one before, as the right side of an &.
+        """
         items: list[Element] = []
         while (token := self.peek()) is not None:
             if token in stops or token in ("}", "&", r"\\", r"\end", r"\right"):
@@ -203,7 +207,7 @@ class _Parser:
                 items.append(style)
                 break
             items.append(self.scripted())
-        self.space(items)
+        self.space(items, goes_on)
         return items
 
     def group(self, stops: tuple[str, ...] = ()) -> Element:
@@ -261,8 +265,15 @@ class _Parser:
         element.extend(part for part in (base, under, over) if part is not None)
         return element
 
-    def space(self, items: list[Element]) -> None:
-        """TeX's spacing where MathML's differs: signs, and names of functions."""
+    def space(self, items: list[Element], goes_on: bool) -> None:
+        """TeX's spacing where MathML's differs: signs, starts, and names of functions."""
+        if items and items[0].tag == "mo" and items[0].text in {*SYMBOLS.values(), *"=<>+−"}:
+            if goes_on:  # "&+ b": a sum, not a sign
+                items[0].set("form", "infix")
+            else:  # no space before "≈ 2", none in "×3"
+                items[0].attrib.setdefault("lspace", "0")
+                if items[0].text in BINARY:
+                    items[0].set("rspace", "0")
         for index, item in enumerate(items):
             if index and item.tag == "mo" and item.text in ("+", "−", "±", "∓"):
                 left = items[index - 1]
@@ -566,9 +577,7 @@ class _Parser:
             index = len(row) - 1
             if columns[index : index + 1] in ("l", "r"):
                 cell.set("class", f"math-{columns[index]}")
-            cell.extend(self.row())
-            if infix and index % 2 and len(cell) and cell[0].tag == "mo":
-                cell[0].attrib.setdefault("form", "infix")  # "&+ b": a sum, not a sign
+            cell.extend(self.row(goes_on=infix and index % 2 == 1))
             token = self.peek()
             if token == "&":
                 self.take()
