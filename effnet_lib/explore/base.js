@@ -27,6 +27,7 @@
       this.state = { ...this.defaults };
       this.followTone();
       this.ready();
+      this.followSize();
       this.readAddress();
       window.addEventListener("hashchange", () => this.readAddress());
       this.setAttribute("data-live", "");
@@ -72,7 +73,7 @@
 
     note(text) {
       const place = this.live.querySelector(".effnet-note");
-      if (place.textContent !== text) place.textContent = text;
+      if (place.textContent !== text) place.textContent = text; // :empty hides it
     }
 
     readAddress() {
@@ -109,6 +110,24 @@
       observer.observe(document.documentElement, options);
       observer.observe(document.body, options);
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => requestAnimationFrame(follow));
+    }
+
+    // data-size, for the style: absent where there is room.
+    followSize() {
+      const follow = (width) => {
+        if (width < 520) this.dataset.size = "narrow";
+        else if (width < 720) this.dataset.size = "medium";
+        else delete this.dataset.size;
+      };
+      follow(this.clientWidth);
+      new ResizeObserver(([entry]) => follow(entry.contentRect.width)).observe(this);
+    }
+
+    // Text into an element, touching the page only if it is new.
+    static put(element, text) {
+      if (element.firstChild) {
+        if (element.firstChild.data !== text) element.firstChild.data = text;
+      } else element.textContent = text;
     }
 
     static define(name, element) {

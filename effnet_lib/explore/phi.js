@@ -2,7 +2,7 @@
 // model.js counts the rest.
 (function () {
   const SVG = "http://www.w3.org/2000/svg";
-  const { short } = EffnetExplorer;
+  const { put, short } = EffnetExplorer;
   const times = (value) => `×${value < 999.5 ? value.toFixed(value < 9.995 ? 2 : 1) : short(value)}`;
 
   // The drawing: pixels per layer, per square root of a pixel of resolution, and of a channel.
@@ -119,9 +119,9 @@
       const [, baseParameters, baseMultiplyAdds, base] = this.data.positions["0.0"];
       const layers = (table) => table.slice(1, -1).reduce((sum, row) => sum + row[0], 0);
       const card = (field, value, text, small) => {
-        this.cards[field].out.textContent = text;
+        put(this.cards[field].out, text);
         this.cards[field].out.dataset.value = value;
-        if (small) this.cards[field].small.textContent = small;
+        put(this.cards[field].small, small);
       };
       card("depth", depth, times(depth), `${layers(rows)} blocks, B0 ${layers(base)}`);
       card("width", width, times(width), `stem ${rows[0][1]}, B0 ${base[0][1]}`);
@@ -135,18 +135,18 @@
           const value = row[column], text = column < 3 ? String(value) : short(value);
           if (cell.dataset.value === String(value)) return;
           cell.dataset.value = value;
-          cell.textContent = text;
+          put(cell, text);
           if (column < 3) {
             cell.classList.toggle("changed", value !== base[i][column]);
             cell.dataset.was = base[i][column];
           } else {
             const share = value / (column === 3 ? parameters : multiplyAdds);
-            cell.style.setProperty("--share", share.toFixed(3));
+            cell.style.setProperty("--share", share.toFixed(2));
           }
         });
       });
       [layers(rows), parameters, multiplyAdds].forEach((value, i) => {
-        this.totals[i].textContent = i ? short(value) : String(value);
+        put(this.totals[i], i ? short(value) : String(value));
         this.totals[i].dataset.value = value;
       });
       this.showComparison(depth, width, rows[0][2], layers(rows), parameters, multiplyAdds);
@@ -159,8 +159,7 @@
     showComparison(depth, width, resolution, layers, parameters, multiplyAdds) {
       const distance = (network) => Math.abs(Math.log(network.multiply_adds / multiplyAdds));
       const near = this.data.released.reduce((a, b) => (distance(b) < distance(a) ? b : a));
-      const fill = (cells, values) =>
-        values.forEach((value, i) => cells[i].textContent !== value && (cells[i].textContent = value));
+      const fill = (cells, values) => values.forEach((value, i) => put(cells[i], value));
       const row = (name, d, w, r, blocks, p, m, top1) =>
         [name, times(d), times(w), String(r), String(blocks), short(p), short(m), top1];
       fill(this.compare[0], row("formula", depth, width, resolution, layers, parameters, multiplyAdds, "–"));
@@ -180,15 +179,15 @@
         : `The formula says ${times(formula)}, the count ${times(counted)}: real networks have whole layers and channels ` +
           `in eights. Stage ${worst + 1} asks for ${exact(baseLayers * depth)} layers of ${exact(baseChannels * width)} ` +
           `channels and gets ${layers} of ${channels}.`;
-      if (this.why.textContent !== text) this.why.textContent = text;
+      put(this.why, text);
 
       const { alpha, beta, gamma } = this.state;
       const product = alpha * beta ** 2 * gamma ** 2;
-      this.cards.constraint.out.textContent = product.toFixed(3);
+      put(this.cards.constraint.out, product.toFixed(3));
       this.cards.constraint.out.dataset.value = product;
-      this.verdict.textContent =
-        Math.abs(product - 2) < 0.1 ? "close to 2, as the paper asks: a step of φ about doubles the cost"
-        : `not the paper's 2: a step of φ multiplies the cost by ${product.toFixed(2)}`;
+      put(this.verdict, Math.abs(product - 2) < 0.1
+        ? "close to 2, as the paper asks: a step of φ about doubles the cost"
+        : `not the paper's 2: a step of φ multiplies the cost by ${product.toFixed(2)}`);
     }
 
     // For a screen reader, once the slider rests.
