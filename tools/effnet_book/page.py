@@ -81,10 +81,7 @@ def description(doctree: nodes.document | None) -> str:
 
 
 def sized(app: Sphinx, body: str) -> str:
-    """The body with each picture's size in pixels, so that nothing moves when it comes.
-
-    It comes when the reader comes near it (without scripts, and on paper, at once).
-    """
+    """The body with each picture's size in pixels, so that nothing moves when it comes."""
     sources = {name: uri for uri, name in app.builder.images.items()}
 
     def add(match: re.Match) -> str:
@@ -93,7 +90,7 @@ def sized(app: Sphinx, body: str) -> str:
             return match[0]
         width, height = imagesize.get(Path(app.srcdir) / source)
         size = f' width="{width}" height="{height}"' if width > 0 else ""
-        return f'<img{size} loading="lazy"{match[0][4:]}'
+        return f'<img{size} decoding="async"{match[0][4:]}'
 
     return re.sub(r'<img\b[^>]* src="(?:[^"]*/)?_images/(?P<name>[^"/]+)"[^>]*>', add, body)
 
