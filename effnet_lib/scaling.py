@@ -28,7 +28,7 @@ class Scaling:
         width: β^φ, the factor on the number of channels of each layer.
         resolution: γ^φ, the factor on the side of the input image.
         multiply_adds: (α·β²·γ²)^φ, the factor on the cost **by the formula**. The counted
-            cost of the network is larger, since layers and channels are rounded up.
+            cost of the network is mostly larger, since layers are rounded up.
     """
 
     phi: float

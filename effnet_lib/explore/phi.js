@@ -14,7 +14,7 @@
     }
 
     template() {
-      const { ranges, operators, released } = this.data;
+      const { ranges, operators, released, source } = this.data;
       const id = this.uid;
       const slider = (name, label, low, high, step) => `
         <div class="effnet-control" data-control="${name}">
@@ -43,6 +43,7 @@
           <div class="effnet-presets" role="group" aria-label="Set φ to the network nearest in cost to a released one">
             ${buttons}<button type="button" class="effnet-reset">Reset</button>
           </div>
+          <p class="effnet-hint">Each button sets the φ whose network costs about as much as the released one.</p>
           <p class="effnet-note" role="alert"></p>
         </div>
         <div class="effnet-cards">
@@ -53,7 +54,7 @@
         <figure class="effnet-drawing">
           <svg role="img" aria-label=""></svg>
           <figcaption><span class="depth">length: layers</span> <span class="resolution">height: resolution</span>
-            <span class="width">depth: channels</span> <span class="ghost">dashed: B0</span></figcaption>
+            <span class="width">thickness: channels</span> <span>(the last two by their square roots)</span> <span>dashed: B0</span></figcaption>
         </figure>
         <p class="effnet-why"></p>
         <table class="effnet-stages">
@@ -61,16 +62,17 @@
           <thead><tr><th scope="col">Stage</th><th scope="col">Layers</th><th scope="col">Chan&shy;nels</th>
             <th scope="col">Reso&shy;lution</th><th scope="col">Param&shy;eters</th><th scope="col">Multi&shy;ply-adds</th></tr></thead>
           <tbody>${operators.map((_, i) => row(i)).join("")}</tbody>
-          <tfoot><tr><th scope="row">In all, blocks</th><td data-field="layers"></td><td></td><td></td>
+          <tfoot><tr><th scope="row">All, in blocks</th><td data-field="layers"></td><td></td><td></td>
             <td data-field="parameters"></td><td data-field="multiply_adds"></td></tr></tfoot>
         </table>
         <table class="effnet-compare">
           <caption>Beside the released network that is nearest in cost</caption>
           <thead><tr><th scope="col">Network</th><th scope="col">Depth</th><th scope="col">Width</th>
-            <th scope="col">Image side</th><th scope="col">Blocks</th><th scope="col">Param&shy;eters</th>
+            <th scope="col">Reso&shy;lution</th><th scope="col">Blocks</th><th scope="col">Param&shy;eters</th>
             <th scope="col">Multi&shy;ply-adds</th><th scope="col">Top-1&nbsp;%</th></tr></thead>
           <tbody><tr class="formula"></tr><tr class="released"></tr></tbody>
         </table>
+        <p class="effnet-hint">Top-1: ${source}.</p>
         <details class="effnet-constants"><summary>Change α, β and γ</summary>
           ${slider("alpha", "Depth grows by <b>α</b> per φ", ...ranges.alpha, 0.01)}
           ${slider("beta", "Width grows by <b>β</b> per φ", ...ranges.beta, 0.01)}
@@ -123,10 +125,10 @@
         this.cards[field].out.dataset.value = value;
         put(this.cards[field].small, small);
       };
-      card("depth", depth, times(depth), `${layers(rows)} blocks, B0 ${layers(base)}`);
-      card("width", width, times(width), `stem ${rows[0][1]}, B0 ${base[0][1]}`);
-      card("resolution", resolution, times(resolution), `${rows[0][2]} px, B0 ${base[0][2]}`);
-      card("formula_multiply_adds", cost, times(cost), `${short(cost * baseMultiplyAdds)}, if it were exact`);
+      card("depth", depth, times(depth), `${layers(rows)} blocks (B0:\u00a0${layers(base)})`);
+      card("width", width, times(width), `stem ${rows[0][1]} (B0:\u00a0${base[0][1]})`);
+      card("resolution", resolution, times(resolution), `${rows[0][2]} px (B0:\u00a0${base[0][2]})`);
+      card("formula_multiply_adds", cost, times(cost), `${short(cost * baseMultiplyAdds)} without rounding`);
       card("multiply_adds", multiplyAdds, short(multiplyAdds), `${times(multiplyAdds / baseMultiplyAdds)} of B0`);
       card("parameters", parameters, short(parameters), `${times(parameters / baseParameters)} of B0`);
 
@@ -150,7 +152,7 @@
         this.totals[i].dataset.value = value;
       });
       this.showComparison(depth, width, rows[0][2], layers(rows), parameters, multiplyAdds);
-      this.showReasons(depth, width, cost, multiplyAdds / baseMultiplyAdds, rows, base);
+      this.showReasons(cost, multiplyAdds / baseMultiplyAdds, layers(rows), depth * layers(base));
       this.controls.phi.range.setAttribute("aria-valuetext", `φ = ${this.state.phi}`);
       this.drawing.show(rows);
       this.layers = layers(rows);
@@ -162,24 +164,26 @@
       const fill = (cells, values) => values.forEach((value, i) => put(cells[i], value));
       const row = (name, d, w, r, blocks, p, m, top1) =>
         [name, times(d), times(w), String(r), String(blocks), short(p), short(m), top1];
-      fill(this.compare[0], row("formula", depth, width, resolution, layers, parameters, multiplyAdds, "–"));
+      fill(this.compare[0], row(`φ = ${this.state.phi}`, depth, width, resolution, layers, parameters, multiplyAdds, "–"));
       const { name, top1 } = near;
       fill(this.compare[1], row(name, near.depth, near.width, near.resolution, near.layers, near.parameters, near.multiply_adds, top1.toFixed(1)));
-      for (const button of this.presets) button.classList.toggle("near", button.textContent === name);
+      const { phi, ...constants } = this.state;
+      const paper = Object.entries(this.data.constants).every(([k, v]) => constants[k] === v);
+      for (const button of this.presets) {
+        button.classList.toggle("near", button.textContent === name);
+        button.setAttribute("aria-pressed", paper && Number(button.dataset.phi) === phi);
+      }
     }
 
-    showReasons(depth, width, formula, counted, rows, base) {
-      // The stage that rounding enlarges most, in layers times channels squared.
-      const excess = rows.map((row, i) => (row[0] / base[i][0] / (i && i < 8 ? depth : 1)) * (row[1] / base[i][1] / width) ** 2);
-      const worst = excess.indexOf(Math.max(...excess));
-      const [layers, channels] = rows[worst], [baseLayers, baseChannels] = base[worst];
-      const exact = (value) => Number(value.toFixed(2));
-      const text = Math.abs(counted / formula - 1) < 0.005
-        ? "Formula and count agree here: nothing had to be rounded by much."
-        : `The formula says ${times(formula)}, the count ${times(counted)}: real networks have whole layers and channels ` +
-          `in eights. Stage ${worst + 1} asks for ${exact(baseLayers * depth)} layers of ${exact(baseChannels * width)} ` +
-          `channels and gets ${layers} of ${channels}.`;
-      put(this.why, text);
+    // Why the count is not the formula's.
+    showReasons(formula, counted, layers, exactLayers) {
+      const both = `The formula says ${times(formula)}, the count ${times(counted)}. `;
+      const exact = Number(exactLayers.toFixed(1));
+      put(this.why,
+        formula === 1 && counted === 1 ? "This is B0: nothing is rounded."
+        : counted < formula ? `${both}Depthwise convolutions grow with the width, not with its square; here that outweighs the rounding.`
+        : layers - exact < 0.1 ? `${both}Channels and resolution are rounded to what a network can have.`
+        : `${both}Layers are rounded up: the rule asks for ${exact} blocks and gets ${layers}. Channels go to multiples of 8.`);
 
       const { alpha, beta, gamma } = this.state;
       const product = alpha * beta ** 2 * gamma ** 2;
@@ -255,7 +259,7 @@
       const layers = this.goal.reduce((sum, box) => sum + box[0], 0);
       this.svg.setAttribute("aria-label",
         `The network as ${this.goal.length} boxes, one per stage, ${layers} layers in all. From left to right they get lower ` +
-        `(${side(first)} to ${side(last)} pixels) and deeper (${channels(first)} to ${channels(last)} channels).`);
+        `(${side(first)} to ${side(last)} pixels) and thicker (${channels(first)} to ${channels(last)} channels).`);
     }
 
     draw(boxes) {

@@ -167,11 +167,26 @@ def test_buttons_and_reset(open_page):
     page.get_by_role("button", name="B7").click()
     assert_shows(page, 6.9)
     assert page.locator("button.near").inner_text() == "B7"
+    assert page.locator("button[aria-pressed=true]").inner_text() == "B7"
     assert page.locator(".released th").inner_text() == "B7"
     page.evaluate(SET, {"phi": "2", "gamma": "1.3"})
+    assert page.locator("button[aria-pressed=true]").count() == 0  # other constants
     page.get_by_role("button", name="Reset").click()
     assert_shows(page, 0)
     assert page.locator(".effnet-stages .changed").count() == 0
+
+
+def test_why_formula_and_count_differ(open_page):
+    page = open_page()
+    why = page.locator(".effnet-why")
+    for values, words in (
+        ({"phi": "0"}, "This is B0"),
+        ({"phi": "0.1"}, "asks for 16.3 blocks and gets 23"),
+        ({"phi": "3.8"}, "outweighs the rounding"),
+        ({"phi": "1", "alpha": "1"}, "rounded to what a network can have"),
+    ):
+        page.evaluate(SET, values)
+        assert words in why.inner_text()
 
 
 def test_what_changed_is_marked(open_page):
