@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effnet_lib import compound_scaling, count_cost, get_variant, list_variants, scale_variant
+from effnet_lib import compound_scaling, count_cost, get_variant, list_variants, round_channels, scale_variant
 
 V1_CHANNELS = {  # stem, stages, head: as the released code rounds them
     "b0": [32, 16, 24, 40, 80, 112, 192, 320, 1280],
@@ -130,6 +130,21 @@ def test_scaling_follows_the_rule(phi):
             base, channels=0, layers=0
         )
     assert 0.2 <= variant.dropout <= 0.5
+
+
+def test_head_width():
+    """1280 · w by the rule for channels: torchvision's four times the last stage would be 1536."""
+    two = scale_variant(2)
+    assert (two.stages[-1].channels, two.head_channels) == (384, 1552)
+    assert scale_variant(-2).head_channels == round_channels(1280, 1.1**-2)
+
+
+def test_dropout_at_a_free_phi():
+    assert scale_variant(3.5).dropout == pytest.approx(0.35)
+    assert scale_variant(7).dropout == pytest.approx(0.5)
+    assert scale_variant(9).dropout == 0.5
+    assert scale_variant(-3).dropout == 0.2
+    assert scale_variant(2, "v2_l").dropout == pytest.approx(0.4 + 0.6 / 7)
 
 
 def test_resolution_multiple():
