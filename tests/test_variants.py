@@ -1,4 +1,6 @@
 import dataclasses
+import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -159,9 +161,22 @@ def test_lite_keeps_its_ends():
 
 
 def test_too_small_an_image():
-    assert scale_variant(-13).resolution == 36
-    with pytest.raises(ValueError, match="phi = -15.*32"):
+    assert scale_variant(-13.9).resolution == 32
+    with pytest.raises(ValueError, match="phi = -15.*between -13.9 and 22.8"):
         scale_variant(-15)
+    assert scale_variant(-9.9, resolution_multiple=64).resolution == 64
+    with pytest.raises(ValueError, match="between -0.8"):
+        scale_variant(-1, replace(get_variant("b0"), resolution=36))
+    assert scale_variant(-20, gamma=1).resolution == 224
+
+
+@pytest.mark.parametrize("name", list_variants())
+def test_the_bounds_named_in_the_error_are_accepted(name):
+    with pytest.raises(ValueError) as error:
+        scale_variant(-1e6, name)
+    low, high = map(float, re.findall(r"between (\S+) and (\S+)$", str(error.value))[0])
+    assert scale_variant(low, name).resolution >= 32
+    assert scale_variant(high, name).layers > 100
 
 
 @pytest.mark.parametrize("phi, error", [("1", TypeError), (float("nan"), ValueError), (1e6, ValueError)])

@@ -19,7 +19,8 @@
       const slider = (name, label, low, high, step) => `
         <div class="effnet-control" data-control="${name}">
           <label for="${id}-${name}">${label}</label>
-          <input type="number" min="${low}" max="${high}" step="${step}" inputmode="decimal" aria-label="${name}">
+          <input type="number" min="${low}" max="${high}" step="${step}" inputmode="decimal"
+            aria-label="${name}" aria-invalid="false">
           <input type="range" id="${id}-${name}" name="${name}" min="${low}" max="${high}" step="${step}">
         </div>`;
       const card = (field, label, kind = "") => `
@@ -142,8 +143,8 @@
             cell.classList.toggle("changed", value !== base[i][column]);
             cell.dataset.was = base[i][column];
           } else {
-            const share = value / (column === 3 ? parameters : multiplyAdds);
-            cell.style.setProperty("--share", share.toFixed(2));
+            const share = (value / (column === 3 ? parameters : multiplyAdds)).toFixed(2);
+            if (cell.share !== share) cell.style.setProperty("--share", (cell.share = share));
           }
         });
       });

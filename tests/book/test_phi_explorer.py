@@ -215,6 +215,41 @@ def test_a_bad_address_is_harmless(open_page, hash, phi):
     assert_shows(page, phi)
 
 
+def test_following_a_heading_keeps_the_position(open_page):
+    page = open_page("#phi=3&alpha=1.5")
+    page.evaluate("location.hash = '#some-heading'")
+    page.wait_for_timeout(100)
+    assert_shows(page, 3, alpha=1.5)
+
+
+def test_an_explorer_that_was_removed_lets_go(open_page):
+    page = open_page()
+    page.evaluate(SET, {"phi": "3"})
+    page.evaluate("""() => {
+      window.gone = document.querySelector("effnet-phi-explorer");
+      gone.remove();
+      document.body.className = "changed";
+      location.hash = "#phi=1";
+    }""")
+    page.wait_for_timeout(400)
+    assert page.evaluate("[gone.state.phi, location.hash]") == [3, "#phi=1"]
+    page.evaluate("document.body.append(gone); document.body.style.color = 'white'")
+    page.wait_for_function("gone.dataset.tone === 'dark'")
+    page.evaluate(SET, {"phi": "2"})
+    assert_shows(page, 2)
+
+
+def test_a_copy_of_a_live_page_comes_to_life_once(open_page):
+    page = open_page("#phi=2")
+    page.evaluate("document.body.append(document.querySelector('effnet-phi-explorer').cloneNode(true))")
+    assert page.locator(".effnet-live").count() == 2
+    page.evaluate("document.querySelectorAll('[name=phi]')[1].value = 5")
+    second = page.locator("effnet-phi-explorer").nth(1)
+    second.get_by_role("button", name="B2").click()
+    page.wait_for_timeout(400)
+    assert page.evaluate("location.hash") == "#phi=2"  # the address is the first one's
+
+
 def test_the_address_of_a_heading_is_left_alone(open_page):
     page = open_page("#some-heading")
     page.wait_for_timeout(400)
