@@ -59,11 +59,11 @@
         </figure>
         <p class="effnet-why"></p>
         <table class="effnet-stages">
-          <caption>The stage table at this φ; what differs from B0 is marked</caption>
+          <caption>The stage table at this φ: the resolution enters a stage, channels leave it. What differs from B0 is marked</caption>
           <thead><tr><th scope="col">Stage</th><th scope="col">Layers</th><th scope="col">Chan&shy;nels</th>
             <th scope="col">Reso&shy;lution</th><th scope="col">Param&shy;eters</th><th scope="col">Multi&shy;ply-adds</th></tr></thead>
           <tbody>${operators.map((_, i) => row(i)).join("")}</tbody>
-          <tfoot><tr><th scope="row">All, in blocks</th><td data-field="layers"></td><td></td><td></td>
+          <tfoot><tr><th scope="row">Sum (blocks)</th><td data-field="layers"></td><td></td><td></td>
             <td data-field="parameters"></td><td data-field="multiply_adds"></td></tr></tfoot>
         </table>
         <table class="effnet-compare">
@@ -191,8 +191,8 @@
       put(this.cards.constraint.out, product.toFixed(3));
       this.cards.constraint.out.dataset.value = product;
       put(this.verdict, Math.abs(product - 2) < 0.1
-        ? "close to 2, as the paper asks: a step of φ about doubles the cost"
-        : `not the paper's 2: a step of φ multiplies the cost by ${product.toFixed(2)}`);
+        ? "close to 2, as the paper asks: by the formula, a step of φ about doubles the cost"
+        : `not the paper's 2: by the formula, a step of φ multiplies the cost by ${product.toFixed(2)}`);
     }
 
     // For a screen reader, once the slider rests.
