@@ -3,6 +3,7 @@
 import ast
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -49,14 +50,15 @@ def project(tmp_path_factory):
 
 
 def make_venv(folder, python=None, **environment):
-    """`make venv` in that folder: its exit status, and what it said, less make's own line."""
+    """`make venv` in that folder: its exit status, and what it said, progress and make aside."""
     python = python or getattr(sys, "_base_executable", sys.executable)
     clean = {name: value for name, value in os.environ.items() if "MAKE" not in name}
     done = subprocess.run(
         ["make", "venv", f"PYTHON={python}"], cwd=folder, env={**clean, **environment},
         text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
-    return done.returncode, [line for line in done.stdout.splitlines() if "***" not in line]
+    said = re.sub(r"(?m)^(  \d+:\d\d  |make: \*\*\*).*\n", "", done.stdout)
+    return done.returncode, said.splitlines()
 
 
 def test_installs_once_and_repairs_what_was_cut_short(project):

@@ -1,6 +1,7 @@
 """The build: what stops it, and what it does again after which change."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,14 +41,14 @@ def book(tmp_path_factory):
 
 
 def build(folder, cell=None):
-    """Build the book with this one cell: the exit status, and the lines on the screen."""
+    """Build the book with this one cell: the exit status, and what it said, progress aside."""
     if cell is not None:
         (folder / "index.md").write_text(PAGE % cell)
     done = subprocess.run(
         [sys.executable, "-m", "tools.build_book"], cwd=folder, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **taste(folder)},
     )
-    return done.returncode, done.stdout.splitlines()
+    return done.returncode, re.sub(r"(?m)^  \d+:\d\d  .*\n", "", done.stdout).splitlines()
 
 
 def taste(folder):
@@ -75,6 +76,10 @@ def test_the_build(book):
 
     status, said = build(book)
     assert status == 0 and said[0] == "The book is up to date."
+
+    (book / "appendices").mkdir()
+    (book / "appendices" / "table.csv").write_text("a page may show this")
+    assert build(book)[1][0].startswith("The book is built")  # no cell was run again
 
     with (book / "index.md").open("a") as page:
         page.write("\nSee [nothing](nowhere.md).\n")

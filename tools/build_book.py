@@ -24,8 +24,8 @@ BOOK_STAMP = BUILD / "book.stamp"  # what the whole book was made of, once it is
 
 # What a cell prints depends on its own text and on these ...
 CELLS = (".venv/ready", "_config.yml", "effnet_lib", "results")
-# ... and what a page looks like on these as well.
-PAGES = ("_toc.yml", "_static", "_templates", "*.md", "*.bib", "chapters", "tools")
+# ... and what a page looks like on all that stands here, but for these.
+ASIDE = ("_build", "benchmarks", "tests")
 
 STEPS = (
     (r"reading sources\.\.\. \[ *(\d+%)\] (\S+)", "running the chapters: {}, {}"),
@@ -37,14 +37,14 @@ def main():
     BUILD.mkdir(exist_ok=True)
     lock = open(BUILD / "lock", "w")
     fcntl.flock(lock, fcntl.LOCK_EX)  # one build at a time: a second one waits, then looks
-    cells, pages = fingerprint(CELLS), fingerprint(PAGES)
-    if BOOK.exists() and read(BOOK_STAMP) == cells + pages:
+    cells, book = stamps()
+    if BOOK.exists() and read(BOOK_STAMP) == book:
         print("The book is up to date.")
     else:
         started = time.time()
         build(cells)
-        if fingerprint(CELLS) + fingerprint(PAGES) == cells + pages:  # not edited meanwhile
-            BOOK_STAMP.write_text(cells + pages)
+        if stamps() == (cells, book):  # nothing was edited meanwhile
+            BOOK_STAMP.write_text(book)
         print(f"The book is built, in {time.time() - started:.0f} s.")
     print(f"  open it:      {BOOK.as_uri()}\n  or serve it:  make serve")
 
@@ -63,11 +63,19 @@ def build(cells):
         print(f"  {float(seconds):5.1f} s  {Path(page).name}")
 
 
-def fingerprint(patterns):
-    """One line that differs when any file under these names does."""
+def stamps():
+    """What the cells and what the whole book is made of, as of now."""
+    cells = fingerprint(ROOT / name for name in CELLS)
+    return cells, cells + fingerprint(
+        path for path in ROOT.iterdir() if path.name[0] != "." and path.name not in ASIDE
+    )
+
+
+def fingerprint(places):
+    """One line that differs when any file in these places does."""
     digest = hashlib.sha256()
-    for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+    for place in sorted(places):
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if file.is_file() and not re.search("__pycache__|[.]ipynb_checkpoints", str(file)):
                 digest.update(f"{file.relative_to(ROOT)}\0{file.stat().st_size}\0".encode())
                 digest.update(file.read_bytes())
