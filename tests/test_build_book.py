@@ -56,7 +56,7 @@ def taste(folder):
     home = folder / "home"
     kernel = home / ".local/share/jupyter/kernels/python3/kernel.json"
     startup = home / ".ipython/profile_default/startup/broken.py"
-    for path, text in (kernel, '{"argv": ["false"], "language": "python"}'), (startup, "exit(1)"):
+    for path, text in (kernel, '{"argv": ["false"], "language": "python"}'), (startup, "print = None"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return {"HOME": str(home), "JUPYTER_PATH": str(home / ".local/share/jupyter")}
