@@ -399,9 +399,12 @@ class StreamLoader:
         )
 
     def _batches(self) -> Iterator:
-        for which, images, labels in self.loader:
-            device = self.group.device
-            yield which, images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        device = self.group.device
+        try:
+            for which, images, labels in self.loader:
+                yield which, images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        except RunError as error:  # a worker's arrives with its traceback: the last line says it
+            raise RunError(str(error).strip().splitlines()[-1].partition("RunError: ")[2] or str(error)) from None
 
     def epoch(self, epoch: int, start: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """As :meth:`MemoryLoader.epoch`; images are cropped to ``size`` and mirrored."""

@@ -490,8 +490,8 @@ def train(
 
     Args:
         config: of the run.
-        output: folder for ``record.json``, ``log.jsonl``, ``checkpoints/``, ``weights.pt`` and
-            the report.
+        output: folder for ``record.json``, ``config.json``, ``log.jsonl``, ``checkpoints/``,
+            ``weights.pt`` (EMA) and the report.
         resume: go on with the run in ``output``, if there is one; without it, a folder that
             holds a run is refused.
         data_id: a name for the data in the record, in place of the folder's.
@@ -520,6 +520,8 @@ def train(
                 if (output / "record.json").exists() and len(run.history) == config.epochs:
                     progress.say(f"{output} is finished already")
                     return records.read_record(output)
+            if group.is_main:
+                write_atomically(output / "config.json", (config.to_json() + "\n").encode())
             progress.begin(run)
             with stopping(run), explaining_memory(config):
                 fit(run)
