@@ -161,7 +161,7 @@ class Run:
         self.resumed = 0
         self.stop_signal = 0
         self._pending: list[tuple[int, float, Tensor]] = []
-        self._loss_sum, self._loss_count = 0.0, 0
+        self._loss_sum, self._loss_count, self._last_lr = 0.0, 0, 0.0
         self._wall_before, self._started = 0.0, time.monotonic()
         self._begun = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.clock = Clock()
@@ -193,7 +193,8 @@ class Run:
 
     def watch(self, loss: Tensor) -> None:
         """Remember the loss of this step, without waiting for the device to compute it."""
-        self._pending.append((self.step, self.optimizer.param_groups[0]["lr"], loss))
+        self._last_lr = self.optimizer.param_groups[0]["lr"]
+        self._pending.append((self.step, self._last_lr, loss))
 
     def after_step(self) -> None:
         """Look at the losses and save where due; save and stop where a signal asked for it."""
@@ -276,8 +277,7 @@ class Run:
         """Write a checkpoint from which a run goes on bit for bit."""
         norms = torch.stack(torch._foreach_norm([p.detach() for p in self.model.parameters()]))
         if not bool(norms.isfinite().all()):
-            lr = self.optimizer.param_groups[0]["lr"]
-            raise RunError(self._not_finite("the weights are not finite", self.step - 1, lr))
+            raise RunError(self._not_finite("the weights are not finite", self.step - 1, self._last_lr))
         if not self.group.is_main:
             return
         state = {

@@ -1,5 +1,6 @@
 """What a run shows while it trains: a bar or lines, log.jsonl, TensorBoard, a live plot."""
 
+import contextlib
 import json
 import sys
 import time
@@ -40,7 +41,8 @@ class Progress:
     def __exit__(self, *error) -> None:
         for thing in (self.bar, self.board, self.file):
             if thing is not None:
-                thing.close()
+                with contextlib.suppress(OSError):  # every line was flushed; a full disk has been told
+                    thing.close()
 
     def begin(self, run) -> None:
         """Take the log back to where the run stands, and say what is about to happen."""
