@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -140,3 +141,24 @@ def command(*arguments, env: dict | None = None, timeout: float = 120) -> subpro
         [sys.executable, "-m", "effnet_lib", *map(str, arguments)],
         capture_output=True, text=True, timeout=timeout, env=os.environ | {"OMP_NUM_THREADS": "1"} | (env or {}),
     )  # fmt: skip
+
+
+def _train_as(config: Config, output: str, rank: int, size: int, port: int) -> None:
+    os.environ |= {
+        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+    _train(config, output, False, None)
+
+
+def finish_together(config: Config, output: Path, size: int) -> None:
+    """Train in ``size`` processes that share each batch, as under torchrun."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = [FORKS.Process(target=_train_as, args=(config, str(output), r, size, port)) for r in range(size)]
+    for process in group:
+        process.start()
+    for process in group:
+        process.join(120)
+    assert [process.exitcode for process in group] == [0] * size
