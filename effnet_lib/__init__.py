@@ -43,6 +43,8 @@ __all__ = [*_HOME, "__version__"]
 
 
 def __getattr__(name: str):
+    if name in _PUBLIC:
+        return importlib.import_module(f".{name}", __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)

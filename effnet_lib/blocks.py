@@ -10,7 +10,7 @@ from .layers import ConvNormAct, SqueezeExcite, StochasticDepth
 class MBConv(nn.Module):
     """Mobile inverted bottleneck: expand, depthwise, squeeze-and-excite, project, skip.
 
-    Shape: (N, in, H, W) → (N, out, H/stride, W/stride). The skip exists where input and
+    Shape: (N, in, H, W) → (N, out, H/stride, W/stride), rounded up. The skip exists where input and
     output have the same shape; an expansion of 1 has no expanding convolution; the
     projection is linear.
 
@@ -53,7 +53,7 @@ class MBConv(nn.Module):
 class FusedMBConv(nn.Module):
     """MBConv with expansion and depthwise convolution fused into one regular convolution.
 
-    Shape: (N, in, H, W) → (N, out, H/stride, W/stride). An expansion of 1 is a single k×k
+    Shape: (N, in, H, W) → (N, out, H/stride, W/stride), rounded up. An expansion of 1 is a single k×k
     convolution with activation. The released networks have no squeeze-and-excitation here.
 
     Args: as for :class:`MBConv`.

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import re
 import sys
 
 from . import __version__
@@ -14,12 +15,23 @@ from .variants import Variant, get_variant, list_variants, scale_variant
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and exit status 2."""
 
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        # -1e-1 and -inf are numbers, too, and no option begins with a digit.
+        self._negative_number_matcher = re.compile(r"-(\d|\.\d|inf|nan)", re.IGNORECASE)
+
     def error(self, message: str):
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, f"{self.prog}: error: {_one_line(message)}\n")
+
+
+def _one_line(message: object) -> str:
+    """The first line of a message, without what a terminal would break it at."""
+    lines = str(message).strip().splitlines() or [""]
+    return " ".join(lines[0].split())
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="effnet", description=__doc__.split("\n")[0])
+    parser = Parser(prog="effnet", description="EfficientNet at any φ: tables, costs, and the network itself.")
     parser.add_argument("--version", action="version", version=f"effnet_lib {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
@@ -99,16 +111,28 @@ def _add_input_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; 0 if all went well, 2 for a mistake in its arguments, 1 for other failures."""
+    """Run the command.
+
+    Returns:
+        0 if all went well, 2 for a mistake in its arguments, 1 for what went wrong around it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without × and φ prints ? instead
+            stream.reconfigure(errors="replace")
     args = build_parser().parse_args(argv)
     try:
-        return args.run(args) or 0
-    except (TypeError, ValueError) as error:
-        print(f"effnet {args.command}: error: {error}", file=sys.stderr)
-        return 2
+        status = args.run(args) or 0
+        sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()
         return 0
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        print(f"effnet {args.command}: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"effnet {args.command}: error: cannot write: {_one_line(error)}", file=sys.stderr)
+        return 1
+    return status
 
 
 def run_table(args: argparse.Namespace) -> None:
@@ -213,12 +237,14 @@ def run_summary(args: argparse.Namespace) -> None:
             | {"resolution": size, "layers": layers}
         )
         return
-    print(statistics)
+    # On Python 3.11 and later torchinfo prints the name of its own enumeration.
+    print(re.sub(r"\(Units\.(\w)\w+\)", r"(\1)", str(statistics)))
     print(f"Multiply-adds of convolutions and linear layers, by count_cost: {cost.multiply_adds:,}")
 
 
 def run_train(args: argparse.Namespace) -> int:
     """Train; 1 for what the machine did, 128 + signal after SIGTERM or Ctrl-C."""
+    import traceback
     from pathlib import Path
 
     from .train.config import change_config, config_from_json, make_config
@@ -266,10 +292,11 @@ def run_train(args: argparse.Namespace) -> int:
         return 130
     except ImportError as error:
         raise ConfigError(f"training needs {error.name}: pip install {error.name}") from None
-    except (TypeError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise RuntimeError("a fault in effnet_lib, not in what was asked for") from error
+    except ConfigError:
+        raise
+    except Exception:  # a fault in effnet_lib, not in what was asked for: it needs its traceback
+        traceback.print_exc()
+        return 1
     return 0
 
 
@@ -321,7 +348,7 @@ def _variant_as_dict(variant: Variant) -> dict:
 
 
 def _print_json(value) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2))
 
 
 def _print_rows(header: tuple[str, ...], rows: list[tuple]) -> None:

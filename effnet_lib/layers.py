@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .scaling import rate as checked_rate
+
 ACTIVATIONS = {"silu": nn.SiLU, "relu6": nn.ReLU6}
 
 
@@ -23,7 +25,7 @@ class Conv2dSame(nn.Conv2d):
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution without bias, batch norm, activation: (N, in, H, W) → (N, out, H/s, W/s).
+    """Convolution without bias, batch norm, activation: (N, in, H, W) → (N, out, H/s, W/s), rounded up.
 
     Args:
         in_channels, out_channels, kernel_size, stride, groups: of the convolution.
@@ -93,13 +95,16 @@ class StochasticDepth(nn.Module):
 
     Shape: (N, …) → (N, …).
 
+    Raises:
+        TypeError, ValueError: ``rate`` is not a number of at least 0 and below 1.
+
     Source: Huang et al. 2016, arXiv:1603.09382; the scaling as in tensorflow/tpu,
     ``utils.drop_connect``.
     """
 
     def __init__(self, rate: float):
         super().__init__()
-        self.rate = rate
+        self.rate = checked_rate("rate", rate)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:

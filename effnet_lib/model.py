@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .blocks import FusedMBConv, MBConv
 from .layers import ConvNormAct, SqueezeExcite
-from .scaling import positive_int, positive_number, real_number
+from .scaling import positive_int, positive_number, rate
 from .variants import Variant, as_variant
 
 BLOCKS = {"mbconv": MBConv, "fused_mbconv": FusedMBConv}
@@ -76,7 +76,10 @@ class EfficientNet(nn.Module):
         return maps
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The last feature map, (N, head_channels, H/32, W/32), before pooling."""
+        """The last feature map before pooling: (N, head_channels, H/s, W/s), rounded up.
+
+        s is the variant's output stride, 32 unless it was changed.
+        """
         self._check(x)
         return self.head(self.stages(self.stem(x)))
 
@@ -85,6 +88,8 @@ class EfficientNet(nn.Module):
         return self.classifier(self.dropout(pooled))
 
     def _check(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"expected a tensor of images, got {type(x).__name__}")
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise ValueError(
                 f"expected images of shape (N, {self.in_channels}, height, width), "
@@ -122,26 +127,20 @@ def build_model(
     5288548
     """
     variant = as_variant(variant)
-    positive_int("num_classes", num_classes)
-    positive_int("in_channels", in_channels)
+    num_classes = positive_int("num_classes", num_classes)
+    in_channels = positive_int("in_channels", in_channels)
     if padding not in ("symmetric", "same"):
         raise ValueError(f"padding must be 'symmetric' or 'same', got {padding!r}")
     if output_stride is not None:
         variant = variant.with_output_stride(output_stride)
     changes = {
-        "dropout": _rate("dropout", dropout),
-        "stochastic_depth_rate": _rate("stochastic_depth_rate", stochastic_depth_rate),
-        "norm_eps": norm_eps if norm_eps is None else positive_number("norm_eps", norm_eps),
-        "norm_momentum": _rate("norm_momentum", norm_momentum),
+        "dropout": (rate, dropout),
+        "stochastic_depth_rate": (rate, stochastic_depth_rate),
+        "norm_eps": (positive_number, norm_eps),
+        "norm_momentum": (rate, norm_momentum),
     }
-    variant = replace(variant, **{k: v for k, v in changes.items() if v is not None})
-    return EfficientNet(variant, num_classes, in_channels, padding)
-
-
-def _rate(name: str, value: float | None) -> float | None:
-    if value is not None and not 0 <= real_number(name, value) < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
-    return value
+    given = {name: check(name, value) for name, (check, value) in changes.items() if value is not None}
+    return EfficientNet(replace(variant, **given), num_classes, in_channels, padding)
 
 
 @torch.no_grad()

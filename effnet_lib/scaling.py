@@ -28,7 +28,7 @@ class Scaling:
         width: β^φ, the factor on the number of channels of each layer.
         resolution: γ^φ, the factor on the side of the input image.
         multiply_adds: (α·β²·γ²)^φ, the factor on the cost **by the formula**. The counted
-            cost of the network is larger, since layers and channels are rounded up.
+            cost of the network is mostly larger, since layers are rounded up.
     """
 
     phi: float
@@ -63,23 +63,29 @@ def compound_scaling(
     phi = real_number("phi", phi)
     low, high = accepted_phi(alpha, beta, gamma)
     if not low <= phi <= high:
-        raise ValueError(
-            f"phi = {phi:g} asks for a network that could not be built: with alpha={alpha:g}, "
-            f"beta={beta:g}, gamma={gamma:g}, phi must lie between {low:.1f} and {high:.1f}"
-        )
+        raise out_of_range(phi, alpha, beta, gamma, low, high)
     depth, width, resolution = (float(base) ** phi for base in (alpha, beta, gamma))
     cost = depth * width**2 * resolution**2
     return Scaling(phi, float(alpha), float(beta), float(gamma), depth, width, resolution, cost)
 
 
+def out_of_range(phi, alpha, beta, gamma, low, high) -> ValueError:
+    """The error for a φ outside ``low`` to ``high``."""
+    return ValueError(
+        f"phi = {phi:g} asks for a network that could not be built: with alpha={alpha:g}, "
+        f"beta={beta:g}, gamma={gamma:g}, phi must lie between {low:.1f} and {high:.1f}"
+    )
+
+
 def accepted_phi(
     alpha: float = ALPHA, beta: float = BETA, gamma: float = GAMMA
 ) -> tuple[float, float]:
-    """The smallest and the largest φ for which a network can sensibly be built.
+    """The smallest and the largest φ that :func:`compound_scaling` takes.
 
     The bounds are those at which depth, width or resolution first leaves
     ``MAX_DEPTH``, ``MAX_WIDTH`` or ``MAX_RESOLUTION`` (or its inverse). They are cut to
-    one decimal, inwards, so that the figures printed in an error are themselves accepted.
+    one decimal, inwards, so that the figures printed in an error are themselves accepted. A network
+    of small images has a higher lower bound; :func:`effnet_lib.scale_variant` names it.
 
     Raises:
         TypeError, ValueError: α, β or γ is not a finite number of at least 1.
@@ -98,8 +104,13 @@ def accepted_phi(
             raise ValueError(f"{name} must be at least 1 (a factor of growth), got {base:g}")
         if base > 1:
             high = min(high, math.log(limit) / math.log(base))
-    high = math.floor(high * 10) / 10 if math.isfinite(high) else high
-    return -high, high
+    high = _cut(high)
+    return 0.0 - high, high
+
+
+def _cut(bound: float) -> float:
+    """``bound`` cut to one decimal towards 0, where it is finite."""
+    return math.trunc(bound * 10) / 10 if math.isfinite(bound) else bound
 
 
 def round_channels(
@@ -126,7 +137,7 @@ def round_channels(
     >>> round_channels(40, 1.1), round_channels(24, 1.1)
     (48, 24)
     """
-    exact = positive_int("channels", channels) * positive_number("width", width)
+    exact = _product(positive_int("channels", channels), positive_number("width", width))
     divisor = positive_int("divisor", divisor)
     if not 0 <= real_number("round_limit", round_limit) <= 1:
         raise ValueError(f"round_limit must lie between 0 and 1, got {round_limit:g}")
@@ -148,7 +159,7 @@ def round_repeats(repeats: int, depth: float) -> int:
     >>> round_repeats(4, 1.2)
     5
     """
-    return math.ceil(positive_number("depth", depth) * positive_int("repeats", repeats))
+    return math.ceil(_product(positive_int("repeats", repeats), positive_number("depth", depth)))
 
 
 def round_resolution(base: int, resolution: float, multiple: int = 1) -> int:
@@ -164,19 +175,26 @@ def round_resolution(base: int, resolution: float, multiple: int = 1) -> int:
     return max(1, math.floor(exact / multiple + 0.5)) * multiple
 
 
+def _product(count: int, factor: float) -> float:
+    """``count · factor``, as long as integers near it are exact."""
+    if count > 2**53 or count * factor > 2**53:
+        raise ValueError(f"{_shown(count)} times {factor:g} is too large for a network")
+    return count * factor
+
+
 # Checks of arguments, shared by the whole library. Each returns what it has checked.
 
 
 def real_number(name: str, value: float) -> float:
     """``value`` as a finite float, or a TypeError or ValueError that names it."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a real number, got {value!r}")
+        raise TypeError(f"{name} must be a real number, got {_shown(value)}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be a finite number, got {value!r:.40}")
+        raise ValueError(f"{name} must be a finite number, got {_shown(value)}")
     return number
 
 
@@ -187,10 +205,22 @@ def positive_number(name: str, value: float) -> float:
     return float(value)
 
 
+def rate(name: str, value: float) -> float:
+    """``value`` as a float of at least 0 and below 1, or an error that names it."""
+    if not 0 <= real_number(name, value) < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
+    return float(value)
+
+
 def positive_int(name: str, value: int, minimum: int = 1) -> int:
     """``value`` as an int of at least ``minimum``, or an error that names it."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {_shown(value)}")
     if value < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {value!r:.40}")
+        raise ValueError(f"{name} must be at least {minimum}, got {_shown(value)}")
     return int(value)
+
+
+def _shown(value) -> str:
+    """A value for an error message: one line, and not a long one."""
+    return " ".join(repr(value).split())[:60]

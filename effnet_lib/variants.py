@@ -10,14 +10,18 @@ google/automl ``effnetv2_configs.py`` and arXiv:2104.00298; Lite from tensorflow
 """
 
 import difflib
+import math
 from dataclasses import dataclass, replace
 
 from .scaling import (
     ALPHA,
     BETA,
     GAMMA,
+    accepted_phi,
     compound_scaling,
+    out_of_range,
     positive_int,
+    real_number,
     round_channels,
     round_repeats,
     round_resolution,
@@ -235,6 +239,8 @@ _V1 = {
         (88.4, 480, None, "Xie et al. 2020, arXiv:1911.04252, Table 2 (300 M more images)"),
     ),
 }
+# Trained at another size than it is evaluated at: Xie et al. 2020, arXiv:1911.04252, Table 7.
+_TRAIN_RESOLUTION = {"l2": 475}
 _LITE = {
     "lite0": ((1.0, 1.0, 224, 0.2), (75.1, 4.7, 0.407, _README_LITE)),
     "lite1": ((1.0, 1.1, 240, 0.2), (76.7, 5.4, 0.631, _README_LITE)),
@@ -312,7 +318,7 @@ def _release_all() -> dict[str, Variant]:
             width, depth, resolution, dropout = scaling
             released[name] = _scaled(
                 base, depth, width, name=name, dropout=dropout,
-                resolution=resolution, train_resolution=resolution,
+                resolution=resolution, train_resolution=_TRAIN_RESOLUTION.get(name, resolution),
                 published=_published(*figures),
             )  # fmt: skip
     for name, ((width, depth, resolution, dropout), train, figures) in _V2_SCALED.items():
@@ -395,20 +401,22 @@ def scale_variant(
 
     Raises:
         TypeError: an argument is of the wrong kind.
-        ValueError: φ is not finite or asks for a network that could not be built or for
-            images under 32 pixels; α, β or γ is below 1; the name is unknown.
+        ValueError: φ is not finite, or asks for a network that could not be built or for
+            images under 32 pixels (the message names the range); α, β or γ is below 1; the
+            name is unknown.
 
     >>> scale_variant(1).resolution, scale_variant(1).stages[2].channels
     (258, 48)
     """
-    base = as_variant(base)
+    base, phi = as_variant(base), real_number("phi", phi)
+    low, high = accepted_phi(alpha, beta, gamma)
+    if gamma > 1:  # below this the image has fewer than 32 pixels
+        floor = math.log(MIN_RESOLUTION / base.resolution) / math.log(gamma)
+        low = max(low, math.ceil(floor * 10) / 10)
+    if not low <= phi <= high:
+        raise out_of_range(phi, alpha, beta, gamma, low, high)
     scaling = compound_scaling(phi, alpha, beta, gamma)
     resolution = round_resolution(base.resolution, scaling.resolution, resolution_multiple)
-    if resolution < MIN_RESOLUTION:
-        raise ValueError(
-            f"phi = {scaling.phi:g} shrinks the image to {resolution} pixels, and at least "
-            f"{MIN_RESOLUTION} are needed: choose a larger phi"
-        )
     train_share = base.train_resolution / base.resolution
     dropout = base.dropout + 0.3 * max(scaling.phi, 0) / 7
     return _scaled(

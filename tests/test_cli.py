@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -66,7 +67,13 @@ def test_summary(capsys):
 BAD = [
     (("table", "--phi", "nan"), "phi must be a finite number"),
     (("table", "--phi", "inf"), "phi must be a finite number"),
-    (("table", "--phi", "1000"), "between -22.8 and 22.8"),
+    (("table", "--phi", "1000"), "between -13.9 and 22.8"),
+    (("table", "--phi", "-inf"), "phi must be a finite number"),
+    (("table", "--phi", "-3e1"), "between -13.9 and 22.8"),
+    (("table", "--alpha", "-1e3"), "alpha must be at least 1"),
+    (("table", "--bo\ngus"), "unrecognized"),
+    (("summary", "b0", "--in-channels", "999999999999999999"), "summary: error"),
+    (("summary", "b0", "--num-classes", "9" * 30), "summary: error"),
     (("table", "--phi", "abc"), "--phi: invalid float value: 'abc'"),
     (("table", "--phi", "1", "--beta", "0.9"), "beta must be at least 1"),
     (("table", "--phi", "1", "--variant", "b0"), "not allowed with"),
@@ -94,6 +101,30 @@ def test_bad_input_is_one_line_and_status_2(capsys, arguments, message):
     out, err = capsys.readouterr()
     assert (status, out) == (2, "")
     assert message in err and err.count("\n") == 1
+
+
+def test_negative_numbers_in_any_form(capsys):
+    assert run(capsys, "table", "--phi", "-1e-1")[1] == run(capsys, "table", "--phi", "-0.1")[1]
+
+
+@pytest.mark.parametrize("arguments", [("table",), ("table", "--json"), ("--help",), ("summary", "b0", "--depth", "1")])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_without_greek_letters(arguments, encoding):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "effnet_lib", *arguments]
+    result = subprocess.run(command, capture_output=True, env=environment)
+    assert (result.returncode, result.stderr) == (0, b"") and len(result.stdout) > 200
+    if "--json" in arguments:
+        assert json.loads(result.stdout)["stages"][1]["operator"] == "MBConv1 3×3"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")
+def test_a_full_disk():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "effnet_lib", "variants"]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE)
+    assert result.returncode == 1 and b"cannot write" in result.stderr
+    assert b"Traceback" not in result.stderr
 
 
 def test_the_installed_command_and_a_closed_pipe():

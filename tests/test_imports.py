@@ -25,6 +25,11 @@ def test_lazy_names():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_submodules_are_there():
+    code = "import effnet_lib; assert effnet_lib.scaling.compound_scaling is effnet_lib.compound_scaling"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_every_public_name_exists_and_says_what_it_is():
     assert set(effnet_lib.__all__) <= set(dir(effnet_lib))
     for name in effnet_lib.__all__:

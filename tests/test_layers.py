@@ -33,6 +33,12 @@ def test_stochastic_depth_is_the_identity_in_eval_mode_and_at_rate_zero():
     assert StochasticDepth(0.0).train()(x) is x
 
 
+@pytest.mark.parametrize("rate, error", [(1.0, ValueError), (-0.1, ValueError), (float("nan"), ValueError), ("x", TypeError)])
+def test_stochastic_depth_bad_rate(rate, error):
+    with pytest.raises(error, match="rate"):
+        StochasticDepth(rate)
+
+
 def test_stochastic_depth_keeps_the_precision_of_its_input():
     assert StochasticDepth(0.5)(torch.ones(4, 1, 1, 1, dtype=torch.bfloat16)).dtype == torch.bfloat16
 

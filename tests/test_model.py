@@ -256,6 +256,12 @@ def test_bad_options(options, error, name):
         build_model("b0", **options)
 
 
+@pytest.mark.parametrize("images", [[[1]], None, "image", 3])
+def test_an_input_that_is_no_tensor(network, images):
+    with pytest.raises(TypeError, match="expected a tensor of images, got"):
+        network(images)
+
+
 def test_bad_variant():
     with pytest.raises(ValueError, match="did you mean"):
         build_model("b10")

@@ -108,6 +108,19 @@ def test_round_channels_bad_values(arguments, name):
         round_channels(*arguments)
 
 
+@pytest.mark.parametrize("function", [round_channels, round_repeats])
+@pytest.mark.parametrize("arguments", [(32, 1e308), (10**30, 1.0), (10**400, 0.5)])
+def test_more_than_a_network_can_have(function, arguments):
+    with pytest.raises(ValueError, match="too large"):
+        function(*arguments)
+
+
+def test_errors_are_one_short_line():
+    with pytest.raises(TypeError) as error:
+        compound_scaling(np.ones((50, 50)))
+    assert len(str(error.value)) < 120 and "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("arguments", [(8.5,), ("8",), (8, "1"), (8, 1.0, 8.0), (True,)])
 def test_round_channels_bad_types(arguments):
     with pytest.raises(TypeError):

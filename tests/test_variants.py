@@ -1,10 +1,12 @@
 import dataclasses
+import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effnet_lib import compound_scaling, count_cost, get_variant, list_variants, scale_variant
+from effnet_lib import compound_scaling, count_cost, get_variant, list_variants, round_channels, scale_variant
 
 V1_CHANNELS = {  # stem, stages, head: as the released code rounds them
     "b0": [32, 16, 24, 40, 80, 112, 192, 320, 1280],
@@ -132,6 +134,21 @@ def test_scaling_follows_the_rule(phi):
     assert 0.2 <= variant.dropout <= 0.5
 
 
+def test_head_width():
+    """1280 · w by the rule for channels: torchvision's four times the last stage would be 1536."""
+    two = scale_variant(2)
+    assert (two.stages[-1].channels, two.head_channels) == (384, 1552)
+    assert scale_variant(-2).head_channels == round_channels(1280, 1.1**-2)
+
+
+def test_dropout_at_a_free_phi():
+    assert scale_variant(3.5).dropout == pytest.approx(0.35)
+    assert scale_variant(7).dropout == pytest.approx(0.5)
+    assert scale_variant(9).dropout == 0.5
+    assert scale_variant(-3).dropout == 0.2
+    assert scale_variant(2, "v2_l").dropout == pytest.approx(0.4 + 0.6 / 7)
+
+
 def test_resolution_multiple():
     assert scale_variant(1, resolution_multiple=32).resolution == 256
 
@@ -144,9 +161,22 @@ def test_lite_keeps_its_ends():
 
 
 def test_too_small_an_image():
-    assert scale_variant(-13).resolution == 36
-    with pytest.raises(ValueError, match="phi = -15.*32"):
+    assert scale_variant(-13.9).resolution == 32
+    with pytest.raises(ValueError, match="phi = -15.*between -13.9 and 22.8"):
         scale_variant(-15)
+    assert scale_variant(-9.9, resolution_multiple=64).resolution == 64
+    with pytest.raises(ValueError, match="between -0.8"):
+        scale_variant(-1, replace(get_variant("b0"), resolution=36))
+    assert scale_variant(-20, gamma=1).resolution == 224
+
+
+@pytest.mark.parametrize("name", list_variants())
+def test_the_bounds_named_in_the_error_are_accepted(name):
+    with pytest.raises(ValueError) as error:
+        scale_variant(-1e6, name)
+    low, high = map(float, re.findall(r"between (\S+) and (\S+)$", str(error.value))[0])
+    assert scale_variant(low, name).resolution >= 32
+    assert scale_variant(high, name).layers > 100
 
 
 @pytest.mark.parametrize("phi, error", [("1", TypeError), (float("nan"), ValueError), (1e6, ValueError)])

@@ -1,19 +1,52 @@
-"""Serve the built book on this machine alone, on port 8000 or the next that is free."""
+"""Serve the built book on this machine alone, on port 8000 or the next that is free.
+
+Text goes out compressed, as a real server would send it.
+"""
 
 import functools
+import gzip
 import http.server
+import io
 import sys
+from email.utils import formatdate
+from pathlib import Path
 
 from tools.progress import ROOT
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
+COMPRESSED = {".html", ".css", ".js", ".svg", ".json", ".txt"}
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
         """Not a line for every file."""
 
+    def send_head(self):
+        path = Path(self.translate_path(self.path))
+        if path.is_dir() and self.path.split("?")[0].endswith("/"):
+            path = path / "index.html"
+        wanted = "gzip" in self.headers.get("Accept-Encoding", "")
+        if not wanted or path.suffix not in COMPRESSED or not path.is_file():
+            return super().send_head()  # redirects, errors, and what is compressed already
+        body = _gzipped(path, path.stat().st_mtime_ns)
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(str(path)))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Last-Modified", formatdate(path.stat().st_mtime, usegmt=True))
+        self.send_header("Vary", "Accept-Encoding")
+        self.end_headers()
+        return io.BytesIO(body)
+
+
+@functools.lru_cache(maxsize=256)
+def _gzipped(path, changed):
+    """The file, compressed; ``changed`` makes a rebuilt file another one."""
+    return gzip.compress(path.read_bytes())
+
 
 def main():
-    handler = functools.partial(Quiet, directory=str(ROOT / "_build" / "html"))
+    handler = functools.partial(Handler, directory=str(ROOT / "_build" / "html"))
     for port in range(8000, 8100):
         try:
             server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)

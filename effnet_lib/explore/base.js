@@ -6,7 +6,14 @@
 
   class EffnetExplorer extends HTMLElement {
     connectedCallback() {
-      this.start();
+      if (this.live) this.follow(); // moved to another place
+      else this.start();
+    }
+
+    // A cell that runs again removes its old explorer, which must then let go of the page.
+    disconnectedCallback() {
+      this.leave?.abort();
+      clearTimeout(this.later);
     }
 
     // Called when connected, and again by the script after the element: a parser connects an
@@ -16,6 +23,7 @@
       if (this.live || !data) return;
       this.uid = `effnet-${++count}`;
       this.data = JSON.parse(data.textContent);
+      this.querySelectorAll(":scope > .effnet-live").forEach((copy) => copy.remove()); // of a saved page
       this.live = this.appendChild(document.createElement("div"));
       this.live.className = "effnet-live";
       this.live.innerHTML = this.template();
@@ -25,11 +33,26 @@
       this.controls = {};
       this.live.querySelectorAll("[data-control]").forEach((box) => this.control(box));
       this.state = { ...this.defaults };
-      this.followTone();
       this.ready();
+      this.follow();
       this.readAddress();
-      window.addEventListener("hashchange", () => this.readAddress());
       this.setAttribute("data-live", "");
+    }
+
+    // Follow the page's colours, width and address for as long as this stands in it.
+    follow() {
+      this.leave?.abort();
+      this.leave = new AbortController();
+      this.followTone();
+      this.followSize();
+      const named = () => Object.keys(this.controls).some((name) => location.hash.includes(`${name}=`));
+      const read = () => (location.hash === "" || named()) && this.readAddress(); // not a heading's address
+      window.addEventListener("hashchange", read, { signal: this.leave.signal });
+    }
+
+    // The address belongs to the first explorer of its kind on a page.
+    get ownsAddress() {
+      return document.querySelector(this.localName) === this;
     }
 
     // One slider and its number field; `box` names the value in data-control.
@@ -46,7 +69,7 @@
         this.set({ [name]: value });
         number.value = value;
         if (value !== typed) {
-          const why = `${number.getAttribute("aria-label")} goes from ${low} to ${high}; it is now ${value}.`;
+          const why = `${name} goes from ${low} to ${high}; it is now ${value}.`;
           this.note(why);
         }
       });
@@ -72,11 +95,11 @@
 
     note(text) {
       const place = this.live.querySelector(".effnet-note");
-      if (place.textContent !== text) place.textContent = text;
+      if (place.textContent !== text) place.textContent = text; // :empty hides it
     }
 
     readAddress() {
-      const address = new URLSearchParams(location.hash.slice(1));
+      const address = new URLSearchParams(this.ownsAddress ? location.hash.slice(1) : "");
       const values = { ...this.defaults };
       for (const [name, { low, high }] of Object.entries(this.controls)) {
         const value = address.has(name) ? Number(address.get(name) || NaN) : NaN;
@@ -89,7 +112,7 @@
       const changed = Object.entries(this.state).filter(([k, v]) => v !== this.defaults[k]);
       const hash = changed.map(([name, value]) => `${name}=${value}`).join("&");
       const ours = Object.keys(this.controls).some((name) => location.hash.includes(`${name}=`));
-      if (!hash && !ours) return; // leave the address of a heading alone
+      if (!this.ownsAddress || (!hash && !ours)) return; // leave the address of a heading alone
       try {
         history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
       } catch (error) {
@@ -108,7 +131,30 @@
       const observer = new MutationObserver(follow);
       observer.observe(document.documentElement, options);
       observer.observe(document.body, options);
-      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => requestAnimationFrame(follow));
+      const signal = this.leave.signal;
+      signal.addEventListener("abort", () => observer.disconnect());
+      const later = () => requestAnimationFrame(() => this.isConnected && follow());
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", later, { signal });
+    }
+
+    // data-size, for the style: absent where there is room.
+    followSize() {
+      const follow = (width) => {
+        if (width < 520) this.dataset.size = "narrow";
+        else if (width < 720) this.dataset.size = "medium";
+        else delete this.dataset.size;
+      };
+      follow(this.clientWidth);
+      const observer = new ResizeObserver(([entry]) => follow(entry.contentRect.width));
+      observer.observe(this);
+      this.leave.signal.addEventListener("abort", () => observer.disconnect());
+    }
+
+    // Text into an element, touching the page only if it is new.
+    static put(element, text) {
+      if (element.firstChild) {
+        if (element.firstChild.data !== text) element.firstChild.data = text;
+      } else element.textContent = text;
     }
 
     static define(name, element) {

@@ -2,7 +2,7 @@
 // model.js counts the rest.
 (function () {
   const SVG = "http://www.w3.org/2000/svg";
-  const { short } = EffnetExplorer;
+  const { put, short } = EffnetExplorer;
   const times = (value) => `×${value < 999.5 ? value.toFixed(value < 9.995 ? 2 : 1) : short(value)}`;
 
   // The drawing: pixels per layer, per square root of a pixel of resolution, and of a channel.
@@ -14,12 +14,13 @@
     }
 
     template() {
-      const { ranges, operators, released } = this.data;
+      const { ranges, operators, released, source } = this.data;
       const id = this.uid;
       const slider = (name, label, low, high, step) => `
         <div class="effnet-control" data-control="${name}">
           <label for="${id}-${name}">${label}</label>
-          <input type="number" min="${low}" max="${high}" step="${step}" inputmode="decimal" aria-label="${name}">
+          <input type="number" min="${low}" max="${high}" step="${step}" inputmode="decimal"
+            aria-label="${name}" aria-invalid="false">
           <input type="range" id="${id}-${name}" name="${name}" min="${low}" max="${high}" step="${step}">
         </div>`;
       const card = (field, label, kind = "") => `
@@ -43,6 +44,7 @@
           <div class="effnet-presets" role="group" aria-label="Set φ to the network nearest in cost to a released one">
             ${buttons}<button type="button" class="effnet-reset">Reset</button>
           </div>
+          <p class="effnet-hint">Each button sets the φ whose network costs about as much as the released one.</p>
           <p class="effnet-note" role="alert"></p>
         </div>
         <div class="effnet-cards">
@@ -53,7 +55,7 @@
         <figure class="effnet-drawing">
           <svg role="img" aria-label=""></svg>
           <figcaption><span class="depth">length: layers</span> <span class="resolution">height: resolution</span>
-            <span class="width">depth: channels</span> <span class="ghost">dashed: B0</span></figcaption>
+            <span class="width">thickness: channels</span> <span>(the last two by their square roots)</span> <span>dashed: B0</span></figcaption>
         </figure>
         <p class="effnet-why"></p>
         <table class="effnet-stages">
@@ -61,16 +63,17 @@
           <thead><tr><th scope="col">Stage</th><th scope="col">Layers</th><th scope="col">Chan&shy;nels</th>
             <th scope="col">Reso&shy;lution</th><th scope="col">Param&shy;eters</th><th scope="col">Multi&shy;ply-adds</th></tr></thead>
           <tbody>${operators.map((_, i) => row(i)).join("")}</tbody>
-          <tfoot><tr><th scope="row">In all, blocks</th><td data-field="layers"></td><td></td><td></td>
+          <tfoot><tr><th scope="row">All, in blocks</th><td data-field="layers"></td><td></td><td></td>
             <td data-field="parameters"></td><td data-field="multiply_adds"></td></tr></tfoot>
         </table>
         <table class="effnet-compare">
           <caption>Beside the released network that is nearest in cost</caption>
           <thead><tr><th scope="col">Network</th><th scope="col">Depth</th><th scope="col">Width</th>
-            <th scope="col">Image side</th><th scope="col">Blocks</th><th scope="col">Param&shy;eters</th>
+            <th scope="col">Reso&shy;lution</th><th scope="col">Blocks</th><th scope="col">Param&shy;eters</th>
             <th scope="col">Multi&shy;ply-adds</th><th scope="col">Top-1&nbsp;%</th></tr></thead>
           <tbody><tr class="formula"></tr><tr class="released"></tr></tbody>
         </table>
+        <p class="effnet-hint">Top-1: ${source}.</p>
         <details class="effnet-constants"><summary>Change α, β and γ</summary>
           ${slider("alpha", "Depth grows by <b>α</b> per φ", ...ranges.alpha, 0.01)}
           ${slider("beta", "Width grows by <b>β</b> per φ", ...ranges.beta, 0.01)}
@@ -119,14 +122,14 @@
       const [, baseParameters, baseMultiplyAdds, base] = this.data.positions["0.0"];
       const layers = (table) => table.slice(1, -1).reduce((sum, row) => sum + row[0], 0);
       const card = (field, value, text, small) => {
-        this.cards[field].out.textContent = text;
+        put(this.cards[field].out, text);
         this.cards[field].out.dataset.value = value;
-        if (small) this.cards[field].small.textContent = small;
+        put(this.cards[field].small, small);
       };
-      card("depth", depth, times(depth), `${layers(rows)} blocks, B0 ${layers(base)}`);
-      card("width", width, times(width), `stem ${rows[0][1]}, B0 ${base[0][1]}`);
-      card("resolution", resolution, times(resolution), `${rows[0][2]} px, B0 ${base[0][2]}`);
-      card("formula_multiply_adds", cost, times(cost), `${short(cost * baseMultiplyAdds)}, if it were exact`);
+      card("depth", depth, times(depth), `${layers(rows)} blocks (B0:\u00a0${layers(base)})`);
+      card("width", width, times(width), `stem ${rows[0][1]} (B0:\u00a0${base[0][1]})`);
+      card("resolution", resolution, times(resolution), `${rows[0][2]} px (B0:\u00a0${base[0][2]})`);
+      card("formula_multiply_adds", cost, times(cost), `${short(cost * baseMultiplyAdds)} without rounding`);
       card("multiply_adds", multiplyAdds, short(multiplyAdds), `${times(multiplyAdds / baseMultiplyAdds)} of B0`);
       card("parameters", parameters, short(parameters), `${times(parameters / baseParameters)} of B0`);
 
@@ -135,22 +138,22 @@
           const value = row[column], text = column < 3 ? String(value) : short(value);
           if (cell.dataset.value === String(value)) return;
           cell.dataset.value = value;
-          cell.textContent = text;
+          put(cell, text);
           if (column < 3) {
             cell.classList.toggle("changed", value !== base[i][column]);
             cell.dataset.was = base[i][column];
           } else {
-            const share = value / (column === 3 ? parameters : multiplyAdds);
-            cell.style.setProperty("--share", share.toFixed(3));
+            const share = (value / (column === 3 ? parameters : multiplyAdds)).toFixed(2);
+            if (cell.share !== share) cell.style.setProperty("--share", (cell.share = share));
           }
         });
       });
       [layers(rows), parameters, multiplyAdds].forEach((value, i) => {
-        this.totals[i].textContent = i ? short(value) : String(value);
+        put(this.totals[i], i ? short(value) : String(value));
         this.totals[i].dataset.value = value;
       });
       this.showComparison(depth, width, rows[0][2], layers(rows), parameters, multiplyAdds);
-      this.showReasons(depth, width, cost, multiplyAdds / baseMultiplyAdds, rows, base);
+      this.showReasons(cost, multiplyAdds / baseMultiplyAdds, layers(rows), depth * layers(base));
       this.controls.phi.range.setAttribute("aria-valuetext", `φ = ${this.state.phi}`);
       this.drawing.show(rows);
       this.layers = layers(rows);
@@ -159,36 +162,37 @@
     showComparison(depth, width, resolution, layers, parameters, multiplyAdds) {
       const distance = (network) => Math.abs(Math.log(network.multiply_adds / multiplyAdds));
       const near = this.data.released.reduce((a, b) => (distance(b) < distance(a) ? b : a));
-      const fill = (cells, values) =>
-        values.forEach((value, i) => cells[i].textContent !== value && (cells[i].textContent = value));
+      const fill = (cells, values) => values.forEach((value, i) => put(cells[i], value));
       const row = (name, d, w, r, blocks, p, m, top1) =>
         [name, times(d), times(w), String(r), String(blocks), short(p), short(m), top1];
-      fill(this.compare[0], row("formula", depth, width, resolution, layers, parameters, multiplyAdds, "–"));
+      fill(this.compare[0], row(`φ = ${this.state.phi}`, depth, width, resolution, layers, parameters, multiplyAdds, "–"));
       const { name, top1 } = near;
       fill(this.compare[1], row(name, near.depth, near.width, near.resolution, near.layers, near.parameters, near.multiply_adds, top1.toFixed(1)));
-      for (const button of this.presets) button.classList.toggle("near", button.textContent === name);
+      const { phi, ...constants } = this.state;
+      const paper = Object.entries(this.data.constants).every(([k, v]) => constants[k] === v);
+      for (const button of this.presets) {
+        button.classList.toggle("near", button.textContent === name);
+        button.setAttribute("aria-pressed", paper && Number(button.dataset.phi) === phi);
+      }
     }
 
-    showReasons(depth, width, formula, counted, rows, base) {
-      // The stage that rounding enlarges most, in layers times channels squared.
-      const excess = rows.map((row, i) => (row[0] / base[i][0] / (i && i < 8 ? depth : 1)) * (row[1] / base[i][1] / width) ** 2);
-      const worst = excess.indexOf(Math.max(...excess));
-      const [layers, channels] = rows[worst], [baseLayers, baseChannels] = base[worst];
-      const exact = (value) => Number(value.toFixed(2));
-      const text = Math.abs(counted / formula - 1) < 0.005
-        ? "Formula and count agree here: nothing had to be rounded by much."
-        : `The formula says ${times(formula)}, the count ${times(counted)}: real networks have whole layers and channels ` +
-          `in eights. Stage ${worst + 1} asks for ${exact(baseLayers * depth)} layers of ${exact(baseChannels * width)} ` +
-          `channels and gets ${layers} of ${channels}.`;
-      if (this.why.textContent !== text) this.why.textContent = text;
+    // Why the count is not the formula's.
+    showReasons(formula, counted, layers, exactLayers) {
+      const both = `The formula says ${times(formula)}, the count ${times(counted)}. `;
+      const exact = Number(exactLayers.toFixed(1));
+      put(this.why,
+        formula === 1 && counted === 1 ? "This is B0: nothing is rounded."
+        : counted < formula ? `${both}Depthwise convolutions grow with the width, not with its square; here that outweighs the rounding.`
+        : layers - exact < 0.1 ? `${both}Channels and resolution are rounded to what a network can have.`
+        : `${both}Layers are rounded up: the rule asks for ${exact} blocks and gets ${layers}. Channels go to multiples of 8.`);
 
       const { alpha, beta, gamma } = this.state;
       const product = alpha * beta ** 2 * gamma ** 2;
-      this.cards.constraint.out.textContent = product.toFixed(3);
+      put(this.cards.constraint.out, product.toFixed(3));
       this.cards.constraint.out.dataset.value = product;
-      this.verdict.textContent =
-        Math.abs(product - 2) < 0.1 ? "close to 2, as the paper asks: a step of φ about doubles the cost"
-        : `not the paper's 2: a step of φ multiplies the cost by ${product.toFixed(2)}`;
+      put(this.verdict, Math.abs(product - 2) < 0.1
+        ? "close to 2, as the paper asks: a step of φ about doubles the cost"
+        : `not the paper's 2: a step of φ multiplies the cost by ${product.toFixed(2)}`);
     }
 
     // For a screen reader, once the slider rests.
@@ -256,7 +260,7 @@
       const layers = this.goal.reduce((sum, box) => sum + box[0], 0);
       this.svg.setAttribute("aria-label",
         `The network as ${this.goal.length} boxes, one per stage, ${layers} layers in all. From left to right they get lower ` +
-        `(${side(first)} to ${side(last)} pixels) and deeper (${channels(first)} to ${channels(last)} channels).`);
+        `(${side(first)} to ${side(last)} pixels) and thicker (${channels(first)} to ${channels(last)} channels).`);
     }
 
     draw(boxes) {

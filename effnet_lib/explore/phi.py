@@ -45,6 +45,7 @@ def _data() -> dict:
         "ranges": RANGES,
         "positions": {str(phi): _position(phi) for phi in PHI},
         "released": [_released(name) for name in RELEASED],
+        "source": f"ImageNet, per cent, as published ({base.published.source})",
     }
 
 

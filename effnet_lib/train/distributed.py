@@ -1,7 +1,26 @@
 """One process or many: the little that a run must know of its group.
 
-Start several with ``torchrun --nproc-per-node=4 -m effnet_lib train …``; without torchrun, a
-run is a group of one. GPUs speak NCCL, CPUs gloo. Only rank 0 writes.
+Without torchrun, a run is a group of one. GPUs speak NCCL, CPUs gloo; only rank 0 writes.
+``batch_size`` is that of all processes together, so the same command gives the same training
+on one GPU or eight.
+
+One machine, and one worker that may die without ending the run (it resumes by itself)::
+
+    torchrun --standalone --nproc-per-node=8 --max-restarts=3 -m effnet_lib train
+        --recipe paper --data /data/imagenet --output runs/b0
+
+Several machines that see one file system: the same on each, with a common meeting point::
+
+    torchrun --nnodes=2 --nproc-per-node=8 --rdzv-backend=c10d --rdzv-id=b0
+        --rdzv-endpoint=first-machine:29500 --max-restarts=3 -m effnet_lib train …
+
+Slurm: one task a node starts torchrun; ``--requeue`` and ``--resume`` let a job that ran out of
+time go on (Slurm's SIGTERM saves first)::
+
+    #SBATCH --nodes=2 --ntasks-per-node=1 --gpus-per-node=8 --requeue --signal=TERM@120
+    srun torchrun --nnodes=$SLURM_NNODES --nproc-per-node=8 --rdzv-backend=c10d
+        --rdzv-id=$SLURM_JOB_ID --rdzv-endpoint=$(scontrol show hostnames | head -1):29500
+        -m effnet_lib train --resume --recipe paper --data /data/imagenet --output runs/b0
 """
 
 import contextlib

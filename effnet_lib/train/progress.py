@@ -115,7 +115,8 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line, beside the bar if there is one."""
         if self.is_main and not self.quiet:
-            self.bar.write(text) if self.bar is not None else print(text, flush=True)
+            with contextlib.suppress(BrokenPipeError):  # `| head` must not end a run
+                self.bar.write(text) if self.bar is not None else print(text, flush=True)
 
     def warn(self, text: str) -> None:
         """Print a warning, quiet or not."""

@@ -297,7 +297,15 @@ GOOD = NOTEBOOK % "" + r"""
 
 $$ a = b $$ (eq-good)
 
-By {eq}`eq-good`.
+By {eq}`eq-good`. With $p$, without ($q$) and $r$ alone.
+
+```{exercise-start} 1.1 Named
+:label: ex-named
+:nonumber:
+```
+Do.
+```{exercise-end}
+```
 
 ```{question} Is $x$ **bold**?
 - [ ] $y$
@@ -352,6 +360,10 @@ def test_a_good_page(good):
     titles = [box.summary.text for box in page.select("details.admonition")]
     assert titles == ["Solution to Exercise 1", "More"]
     assert not page.select("details a[href='#ex-good']")
+    # A formula keeps its comma and its brackets; one without neighbours needs no box.
+    kept = [box.find(string=True, recursive=False) for box in page.select("span.nobreak:has(math)")]
+    assert kept == [",", "("] and not page.find("math", string="r").find_parent(class_="nobreak")
+    assert "Exercise 1.1 Named" in [title.text for title in page.select(".admonition-title")]
 
 
 def test_a_page_loads_little(good):

@@ -104,6 +104,8 @@ def test_pictures_say_what_they_show(visit, page_path):
     page = visit().open(page_path)
     alts = page.evaluate("[...document.querySelectorAll('main img')].map(image => image.alt)")
     assert [alt for alt in alts if not is_meaningful(alt)] == []
+    empty = "[...document.images].filter(image => !image.naturalWidth).map(image => image.src)"
+    assert page.evaluate(empty) == []
 
 
 def test_page_reads_without_scripts(visit, chapter_path):

@@ -167,11 +167,26 @@ def test_buttons_and_reset(open_page):
     page.get_by_role("button", name="B7").click()
     assert_shows(page, 6.9)
     assert page.locator("button.near").inner_text() == "B7"
+    assert page.locator("button[aria-pressed=true]").inner_text() == "B7"
     assert page.locator(".released th").inner_text() == "B7"
     page.evaluate(SET, {"phi": "2", "gamma": "1.3"})
+    assert page.locator("button[aria-pressed=true]").count() == 0  # other constants
     page.get_by_role("button", name="Reset").click()
     assert_shows(page, 0)
     assert page.locator(".effnet-stages .changed").count() == 0
+
+
+def test_why_formula_and_count_differ(open_page):
+    page = open_page()
+    why = page.locator(".effnet-why")
+    for values, words in (
+        ({"phi": "0"}, "This is B0"),
+        ({"phi": "0.1"}, "asks for 16.3 blocks and gets 23"),
+        ({"phi": "3.8"}, "outweighs the rounding"),
+        ({"phi": "1", "alpha": "1"}, "rounded to what a network can have"),
+    ):
+        page.evaluate(SET, values)
+        assert words in why.inner_text()
 
 
 def test_what_changed_is_marked(open_page):
@@ -198,6 +213,41 @@ def test_the_address_keeps_the_state(open_page):
 def test_a_bad_address_is_harmless(open_page, hash, phi):
     page = open_page(hash)
     assert_shows(page, phi)
+
+
+def test_following_a_heading_keeps_the_position(open_page):
+    page = open_page("#phi=3&alpha=1.5")
+    page.evaluate("location.hash = '#some-heading'")
+    page.wait_for_timeout(100)
+    assert_shows(page, 3, alpha=1.5)
+
+
+def test_an_explorer_that_was_removed_lets_go(open_page):
+    page = open_page()
+    page.evaluate(SET, {"phi": "3"})
+    page.evaluate("""() => {
+      window.gone = document.querySelector("effnet-phi-explorer");
+      gone.remove();
+      document.body.className = "changed";
+      location.hash = "#phi=1";
+    }""")
+    page.wait_for_timeout(400)
+    assert page.evaluate("[gone.state.phi, location.hash]") == [3, "#phi=1"]
+    page.evaluate("document.body.append(gone); document.body.style.color = 'white'")
+    page.wait_for_function("gone.dataset.tone === 'dark'")
+    page.evaluate(SET, {"phi": "2"})
+    assert_shows(page, 2)
+
+
+def test_a_copy_of_a_live_page_comes_to_life_once(open_page):
+    page = open_page("#phi=2")
+    page.evaluate("document.body.append(document.querySelector('effnet-phi-explorer').cloneNode(true))")
+    assert page.locator(".effnet-live").count() == 2
+    page.evaluate("document.querySelectorAll('[name=phi]')[1].value = 5")
+    second = page.locator("effnet-phi-explorer").nth(1)
+    second.get_by_role("button", name="B2").click()
+    page.wait_for_timeout(400)
+    assert page.evaluate("location.hash") == "#phi=2"  # the address is the first one's
 
 
 def test_the_address_of_a_heading_is_left_alone(open_page):

@@ -29,11 +29,18 @@ class HideSolutions(SphinxPostTransform):
     def run(self, **kwargs) -> None:
         for node in list(self.document.findall(nodes.Admonition)):
             if is_exercise_node(node) or is_solution_node(node):
+                self.name(node)
                 for section in node.findall(nodes.section):
                     # sphinx-exercise gives all of them the same id, which is none
                     section["ids"] = [i for i in section["ids"] if not i.endswith("-content")]
             if is_solution_node(node) or "dropdown" in node.get("classes", []):
                 node.replace_self(self.details(node))
+
+    def name(self, node: nodes.Element) -> None:
+        """``Exercise (2.1 Multipliers)`` becomes ``Exercise 2.1 Multipliers``."""
+        for text in list(node[0].findall(nodes.Text)):
+            if text in (" (", ")"):  # as sphinx-exercise puts them around the title
+                text.parent.replace(text, nodes.Text(text.strip("()")))
 
     def details(self, node: nodes.Element) -> details_node:
         classes = [name for name in node["classes"] if name != "dropdown"]

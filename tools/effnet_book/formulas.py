@@ -6,10 +6,12 @@ A formula that cannot be drawn stops the build and names page and line.
 from __future__ import annotations
 
 import html
+import re
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.math import get_node_equation_number
 
 from .mathml import MathError, to_mathml
@@ -37,6 +39,35 @@ def visit_math(self, node: nodes.math) -> None:
     self.body.append(_drawn(self, node, display=False))
     self.body.append("</span>")
     raise nodes.SkipNode
+
+
+class KeepPunctuation(SphinxPostTransform):
+    """Keep a formula and the comma behind it on one line; a browser would part them."""
+
+    default_priority = 998
+    formats = ("html",)
+
+    def run(self, **kwargs) -> None:
+        for math in list(self.document.findall(nodes.math)):
+            siblings = math.parent.children
+            place = math.parent.index(math)
+            before = siblings[place - 1] if place else None
+            after = siblings[place + 1] if place + 1 < len(siblings) else None
+            kept = nodes.inline(classes=["nobreak"])
+            math.parent.replace(math, kept)
+            if isinstance(before, nodes.Text) and (opening := OPENING.search(before)):
+                kept += nodes.Text(opening[0])
+                before.parent.replace(before, nodes.Text(before[: opening.start()]))
+            kept += math
+            if isinstance(after, nodes.Text) and (closing := CLOSING.match(after)):
+                kept += nodes.Text(closing[0])
+                after.parent.replace(after, nodes.Text(after[closing.end() :]))
+            if len(kept) == 1:
+                kept.parent.replace(kept, math)
+
+
+OPENING = re.compile(r"[(\[“]+$")
+CLOSING = re.compile(r"[,.;:?!)\]”’-]+")
 
 
 def visit_math_block(self, node: nodes.math_block) -> None:
@@ -76,3 +107,4 @@ def check_formulas(app: Sphinx, doctree: nodes.document) -> None:
 def setup(app: Sphinx) -> None:
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("doctree-read", check_formulas)
+    app.add_post_transform(KeepPunctuation)

@@ -61,6 +61,9 @@ def trim(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) 
         script.attributes.setdefault("defer", "defer")
     context["css_files"][:] = []  # styles.py makes them one
     context["description"] = description(doctree)
+    # Fetched beside the style sheet, not after it; only what the page is sure to use.
+    fonts = [("stix-two-text-latin-400-normal", "<p>"), ("stix-two-math-book", "<math")]
+    context["fonts"] = [name for name, sign in fonts if doctree and sign in body]
     body = sized(app, body)
     for old, new in ACCESSIBLE.items():
         body = body.replace(old, new)
@@ -87,7 +90,7 @@ def sized(app: Sphinx, body: str) -> str:
             return match[0]
         width, height = imagesize.get(Path(app.srcdir) / source)
         size = f' width="{width}" height="{height}"' if width > 0 else ""
-        return f"<img{size}{match[0][4:]}"
+        return f'<img{size} decoding="async"{match[0][4:]}'
 
     return re.sub(r'<img\b[^>]* src="(?:[^"]*/)?_images/(?P<name>[^"/]+)"[^>]*>', add, body)
 

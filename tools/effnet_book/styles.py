@@ -76,6 +76,17 @@ def matches(selector: str, words: set[str]) -> bool:
     return all(name in words for name in names)
 
 
+def without_unused_variables(css: str, words: set[str]) -> str:
+    """The style sheet less the custom properties that neither it nor a page refers to."""
+    declared = re.compile(r"""(--[\w-]+)\s*:(?:"[^"]*"|'[^']*'|[^;{}"'])*(?:;|(?=}))""")
+    while True:  # what only a dropped variable referred to goes in the next round
+        needed = words | set(re.findall(r"var\(\s*(--[\w-]+)", css))
+        shorter = declared.sub(lambda found: found[0] if found[1] in needed else "", css)
+        if shorter == css:
+            return css
+        css = shorter
+
+
 def bundle(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
@@ -85,8 +96,10 @@ def bundle(app: Sphinx, exception: Exception | None) -> None:
         words.update(re.findall(r"[\w-]+", path.read_text("utf-8")))
     files = [path for name in THEME for path in sorted(static.glob(name))]
     sheets = [used(path.read_text("utf-8"), words) for path in files]
-    sheets.append((static / OURS).read_text("utf-8") if (static / OURS).exists() else "")
-    (static / BUNDLE).write_text(HEAD + re.sub(r"\s+", " ", "\n".join(sheets)), "utf-8")
+    ours = (static / OURS).read_text("utf-8") if (static / OURS).exists() else ""
+    sheets.append(re.sub(r"/\*.*?\*/", "", ours, flags=re.DOTALL))
+    css = without_unused_variables("".join(sheets), words)
+    (static / BUNDLE).write_text(HEAD + re.sub(r"\s+", " ", css), "utf-8")
     for path in static.rglob("*.css"):
         if path.name != BUNDLE:
             path.unlink()
