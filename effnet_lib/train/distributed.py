@@ -1,8 +1,8 @@
 """One process or many: the little that a run must know of its group.
 
 Without torchrun, a run is a group of one. GPUs speak NCCL, CPUs gloo; only rank 0 writes.
-``batch_size`` is that of all processes together, so the same command gives the same training
-on one GPU or eight.
+``batch_size`` is that of all processes together: steps and learning rate do not change with
+their number. Batch-norm statistics are those of each process's share.
 
 One machine, and one worker that may die without ending the run (it resumes by itself)::
 

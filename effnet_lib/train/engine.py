@@ -363,7 +363,8 @@ class Run:
         device = self.group.device
         seconds = sum(entry["seconds"] for entry in self.history)
         resolution = self.eval_resolution
-        cost = count_cost(self.variant, max(resolution, MIN_RESOLUTION), len(data.classes), data.channels)
+        size = max(resolution, MIN_RESOLUTION)  # parameters do not depend on it
+        cost = count_cost(self.variant, size, len(data.classes), data.channels)
         record = {
             "schema": "effnet-record-1",
             "command": records.command_line(),
@@ -377,7 +378,8 @@ class Run:
                 "train": len(data.train), "validation": len(data.validation), "test": len(data.test),
             },
             "model": {
-                "variant": self.variant.name, "parameters": cost.parameters, "multiply_adds": cost.multiply_adds,
+                "variant": self.variant.name, "parameters": cost.parameters,
+                "multiply_adds": cost.multiply_adds if size == resolution else None,
                 "resolution": resolution, "output_stride": self.variant.output_stride,
             },
             "device": {

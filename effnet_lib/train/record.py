@@ -48,7 +48,7 @@ SCHEMA = {
         ),
         "model": _object(
             {
-                "variant": _TEXT, "parameters": _COUNT, "multiply_adds": _COUNT,
+                "variant": _TEXT, "parameters": _COUNT, "multiply_adds": {"type": ["integer", "null"], "minimum": 0},
                 "resolution": _COUNT, "output_stride": _COUNT,
             }
         ),

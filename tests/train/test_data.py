@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import pytest
 import torch
-from conftest import make_tree, tiny_config
 from torchvision.datasets import CIFAR10
+from tiny import make_tree, tiny_config
 
 from effnet_lib.train import ConfigError, DataSet, RunError, Split, load_data, make_config
 from effnet_lib.train import data as data_module

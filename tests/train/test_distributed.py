@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny_config
 from runs import assert_same, finish, finish_together, outcome
+from tiny import tiny_config
 
 from effnet_lib.train import ConfigError
 from effnet_lib.train.data import load_data

@@ -3,7 +3,7 @@ import json
 
 import jsonschema
 import pytest
-from conftest import tiny_config
+from tiny import tiny_config
 
 from effnet_lib.cli import main
 from effnet_lib.train import SCHEMA, ConfigError, check_record, find_records, read_record, train

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_tree, tiny_config
 from runs import assert_same, command, finish, outcome, start
+from tiny import make_tree, tiny_config
 
 from effnet_lib.cli import main
 from effnet_lib.train import ConfigError, RunError, checkpoint, engine, load_weights, train
