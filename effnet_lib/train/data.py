@@ -151,7 +151,8 @@ def load_data(config: Config, data_id: str | None = None) -> DataSet:
     path = Path(config.data).expanduser()
     if not path.is_dir():
         raise ConfigError(
-            f"data {config.data!r} is neither digits, cifar10 or cifar100 nor a folder of images"
+            f"data {config.data!r} is neither digits, cifar10 or cifar100 nor a folder of images: "
+            "give the path of an ImageFolder tree"
         )
     return _load_tree(config, path, data_id or path.resolve().name)
 

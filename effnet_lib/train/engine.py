@@ -113,6 +113,8 @@ class Run:
     def __init__(self, config: Config, data: DataSet, group: Group, output: Path, progress: Progress):
         self.config, self.data, self.group, self.output, self.progress = config, data, group, output, progress
         check_batches(config, data, group)
+        if config.recipe == "fine_tune" and not config.weights:
+            raise ConfigError("the recipe fine_tune starts from weights: give --weights FILE")
         self.variant = make_variant(config.variant)
         if config.output_stride is not None:
             try:

@@ -262,6 +262,12 @@ def test_printing_and_saving_settings(tmp_path, capsys):
     assert make_config("cifar").clip_norm is None
 
 
+def test_fine_tuning_wants_weights(tree, tmp_path, capsys):
+    arguments = ["--recipe", "fine_tune", "--data", str(tree), "--batch-size", "8", "--output", str(tmp_path / "run")]
+    assert main(["train", *arguments]) == 2
+    assert "--weights FILE" in capsys.readouterr().err
+
+
 def test_resume_takes_the_settings_of_the_run(tree, tmp_path, capsys):
     output = str(tmp_path / "run")
     (tmp_path / "c.json").write_text(tiny_config(tree, epochs=1).to_json())
