@@ -55,7 +55,52 @@ def build_parser() -> argparse.ArgumentParser:
     summary.add_argument("--depth", type=int, default=3, help="levels of modules to show (default: 3)")
     _add_input_arguments(summary)
     summary.set_defaults(run=run_summary)
+
+    _add_train(commands)
+    results = commands.add_parser("results", help="list and compare the records of training runs")
+    results.add_argument("paths", nargs="*", default=["runs"], metavar="PATH",
+                         help="records, or folders to search (default: runs)")  # fmt: skip
+    results.add_argument("--json", action="store_true", help="print the records as JSON")
+    results.set_defaults(run=run_results)
+
+    bench = commands.add_parser("bench", help="speed beside torchvision's and timm's networks")
+    bench.add_argument("--variant", default="b0", metavar="NAME", help="a released variant (default: b0)")
+    bench.add_argument("--resolution", type=int, help="side of the image in pixels (default: its own)")
+    for name, default, what in (
+        ("batch-size", 32, "images a step"),
+        ("rounds", 10, "turns of each network"),
+        ("steps", 3, "steps timed in a turn"),
+    ):
+        bench.add_argument(f"--{name}", type=int, default=default, help=f"{what} (default: {default})")
+    bench.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    bench.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    bench.add_argument("--no-channels-last", action="store_true", help="keep the usual memory layout")
+    bench.add_argument("--compile", action="store_true", help="use torch.compile")
+    bench.add_argument("--json", action="store_true", help="print JSON")
+    bench.set_defaults(run=run_bench)
     return parser
+
+
+def _add_train(commands) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a network by a recipe, on one device or under torchrun",
+        epilog="Each field of a recipe can be set: --set NAME=VALUE, as often as needed; --print shows them.",
+    )
+    train.add_argument("--recipe", help="digits, cifar, paper or fine_tune (default: digits)")
+    train.add_argument("--config", metavar="FILE", help="saved settings to start from, in place of a recipe")
+    train.add_argument("--data", help="digits, cifar10, cifar100, or a folder of images (ImageFolder)")
+    train.add_argument("--data-id", metavar="ID", help="name of the data in the record (default: the folder's)")
+    train.add_argument("--variant", help="a released variant such as b0, or phi=-4, or phi=-4,base=v2_b0")
+    train.add_argument("--output", metavar="DIR", help="folder of the run (default: runs/RECIPE-VARIANT-SEED)")
+    train.add_argument("--resume", action="store_true", help="go on with the run in DIR, if there is one")
+    for name in ("seed", "epochs", "batch-size", "lr", "weights", "device", "workers"):
+        train.add_argument(f"--{name}", help=f"the field {name.replace('-', '_')} of the recipe")
+    train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="set any field")
+    train.add_argument("--tensorboard", action="store_true", help="write TensorBoard events too")
+    train.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    train.add_argument("--print", action="store_true", help="print the settings as JSON and end")
+    train.set_defaults(run=run_train)
 
 
 def _add_input_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     args = build_parser().parse_args(argv)
     try:
-        args.run(args)
+        status = args.run(args) or 0
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()
@@ -87,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f"effnet {args.command}: error: cannot write: {_one_line(error)}", file=sys.stderr)
         return 1
-    return 0
+    return status
 
 
 def run_table(args: argparse.Namespace) -> None:
@@ -195,6 +240,103 @@ def run_summary(args: argparse.Namespace) -> None:
     # On Python 3.11 and later torchinfo prints the name of its own enumeration.
     print(re.sub(r"\(Units\.(\w)\w+\)", r"(\1)", str(statistics)))
     print(f"Multiply-adds of convolutions and linear layers, by count_cost: {cost.multiply_adds:,}")
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Train; 1 for what the machine did, 128 + signal after SIGTERM or Ctrl-C."""
+    import traceback
+    from pathlib import Path
+
+    from .train.config import change_config, config_from_json, make_config
+    from .train.errors import ConfigError, Interrupted, RunError
+
+    changes = {}
+    for name in ("data", "variant", "seed", "epochs", "batch_size", "lr", "weights", "device", "workers"):
+        if (value := getattr(args, name)) is not None:
+            changes[name] = value
+    for setting in args.set:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set wants NAME=VALUE, got {setting!r}")
+        changes[name.strip().replace("-", "_")] = value.strip()
+
+    saved = Path(args.config) if args.config else None
+    if args.resume and not (args.recipe or args.config):
+        if not args.output:
+            raise ConfigError("--resume needs --output DIR, the folder of the run")
+        begun = Path(args.output) / "config.json"
+        saved = begun if begun.exists() else None
+    if saved and args.recipe:
+        raise ConfigError("--recipe and --config exclude each other")
+    try:
+        base = config_from_json(saved.read_text()) if saved else make_config(args.recipe or "digits")
+    except OSError as error:
+        raise ConfigError(f"cannot read {saved}: {error.strerror}") from None
+    config = change_config(base, changes)
+    if args.print:
+        print(config.to_json())
+        return 0
+    output = args.output or f"runs/{config.recipe}-{config.variant.replace('=', '')}-{config.seed}"
+
+    try:
+        from .train.engine import train
+
+        train(
+            config, output, args.resume, data_id=args.data_id, quiet=args.quiet, tensorboard=args.tensorboard
+        )
+    except RunError as error:
+        print(f"effnet train: error: {error}", file=sys.stderr)
+        return error.status if isinstance(error, Interrupted) else 1
+    except KeyboardInterrupt:
+        print("effnet train: interrupted", file=sys.stderr)
+        return 130
+    except ImportError as error:
+        raise ConfigError(f"training needs {error.name}: pip install {error.name}") from None
+    except ConfigError:
+        raise
+    except Exception:  # a fault in effnet_lib, not in what was asked for: it needs its traceback
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def run_results(args: argparse.Namespace) -> None:
+    from .train.record import COLUMNS, compare, find_records
+
+    records = find_records(args.paths)
+    if args.json:
+        _print_json([{"name": name} | record for name, record in records])
+    elif records:
+        _print_rows(COLUMNS, compare(records))
+    else:
+        raise ValueError(f"no records in {', '.join(args.paths)}")
+
+
+def run_bench(args: argparse.Namespace) -> None:
+    from .train.bench import benchmark
+
+    result = benchmark(
+        args.variant, args.resolution, args.batch_size, args.rounds, args.steps, args.device,
+        args.precision, not args.no_channels_last, args.compile,
+    )  # fmt: skip
+    if args.json:
+        _print_json(result)
+        return
+    print(
+        f"{result['variant']}, {result['resolution']} pixels, batches of {result['batch_size']}, "
+        f"{result['precision']}, {result['device']}: medians of {result['rounds']} rounds\n"
+    )
+    _print_rows(
+        ("name", "mode", "images/s", "ratio to ours", "G multiply-adds/s", "peak memory, MB"),
+        [
+            (
+                row["implementation"], row["mode"], f"{row['images_per_second']:.1f}",
+                f"{row['ratio_to_ours']:.3f}", f"{row['multiply_adds_per_second'] / 1e9:.2f}",
+                f"{row['peak_memory_bytes'] / 1e6:.0f}" if row["peak_memory_bytes"] else "-",
+            )
+            for row in result["results"]
+        ],
+    )  # fmt: skip
 
 
 def _variant_as_dict(variant: Variant) -> dict:

@@ -1,0 +1,150 @@
+"""Checkpoints that survive: written aside, flushed, renamed, and known by their hash.
+
+A checkpoint is one file, ``step-00000120.3fa9c1d21b7e4a05.pt``: the step, and the first 16
+hexadecimal digits of the SHA-256 of its bytes. Since the name appears in one rename, a file
+under such a name is either whole or has been damaged later, and the hash tells which.
+"""
+
+import hashlib
+import io
+import os
+import pickle
+import re
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .errors import ConfigError, RunError
+
+_NAME = re.compile(r"step-(\d+)\.([0-9a-f]{16})\.pt")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path`` so that a crash leaves the old file or the new, never a part.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written to.
+    """
+    aside = path.with_name(path.name + ".part")
+    try:
+        with open(aside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the rename itself is on the disk only now
+        finally:
+            os.close(folder)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise RunError(
+            f"cannot write {path}: {error.strerror or error}. What was saved before is whole: "
+            "make room, then go on with --resume"
+        ) from error
+
+
+def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """(step, path) of every checkpoint, the latest first."""
+    found = [(int(m[1]), p) for p in folder.glob("step-*.pt") if (m := _NAME.fullmatch(p.name))]
+    return sorted(found, key=lambda pair: (pair[0], pair[1].stat().st_mtime_ns), reverse=True)
+
+
+def save_checkpoint(folder: Path, step: int, state: dict, keep: int, best_step: int | None) -> Path:
+    """Write ``state`` and remove old checkpoints, but for the last ``keep`` and the best.
+
+    Raises:
+        RunError: it cannot be written; the older ones are still there.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    path = folder / f"step-{step:08d}.{hashlib.sha256(content).hexdigest()[:16]}.pt"
+    write_atomically(path, content)
+    for old_step, old in list_checkpoints(folder)[keep:]:
+        if old_step != best_step and old != path:
+            old.unlink(missing_ok=True)
+    for leftover in folder.glob("*.part"):  # of a run that was killed while it wrote
+        leftover.unlink(missing_ok=True)
+    return path
+
+
+def load_latest(folder: Path, warn=print) -> dict | None:
+    """The state of the latest whole checkpoint; None where there is no checkpoint.
+
+    Damaged ones are named through ``warn`` and passed over.
+
+    Raises:
+        RunError: there are checkpoints and all are damaged, or one holds more than data.
+    """
+    checkpoints = list_checkpoints(folder)
+    for step, path in checkpoints:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest()[:16] != _NAME.fullmatch(path.name)[2]:
+            warn(f"{path} is damaged (its SHA-256 does not match its name): using the one before")
+            continue
+        return _load(content, path)
+    if checkpoints:
+        raise RunError(
+            f"all {len(checkpoints)} checkpoints in {folder} are damaged: start again in another directory"
+        )
+    return None
+
+
+def _load(content: bytes, path: Path) -> dict:
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise RunError(
+            f"{path} is refused: it holds more than numbers and text, and reading it could run code"
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise RunError(f"{path} is not a file of torch.save: {str(error).splitlines()[0]}") from None
+
+
+def load_weights(model: nn.Module, path: str | Path) -> list[str]:
+    """Start ``model`` from the weights in ``path``; returns the tensors left as they were.
+
+    Reads .safetensors, a state dict that torch saved, or one of our checkpoints (its EMA
+    weights). Names are ours; where those of a state dict are not, tensors are taken in their
+    order, which is the same in torchvision and timm (.safetensors keeps none). A classifier for another number of classes is left out.
+
+    Raises:
+        ConfigError: the file is missing, is refused, or is of another network.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"weights: there is no file {path}")
+    if path.suffix == ".safetensors":
+        try:
+            from safetensors.torch import load_file
+        except ImportError:
+            raise ConfigError(f"weights: {path} needs safetensors: pip install safetensors") from None
+        try:
+            state = load_file(path)
+        except Exception as error:  # safetensors' own errors share no base class
+            raise ConfigError(f"weights: {path} is not a safetensors file: {error}") from None
+    else:
+        try:
+            state = _load(path.read_bytes(), path)
+        except RunError as error:
+            raise ConfigError(f"weights: {error}") from None
+    if isinstance(state, dict) and "ema" in state:
+        state = {k.removeprefix("module."): v for k, v in state["ema"].items() if k != "n_averaged"}
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise ConfigError(f"weights: {path} does not hold named tensors")
+    own = model.state_dict()
+    if set(state) != set(own) and len(state) == len(own) and path.suffix != ".safetensors":
+        state = dict(zip(own, state.values()))
+    classifier = [name for name in own if name.startswith("classifier.")]
+    if any(n in state and state[n].shape != own[n].shape for n in classifier):
+        state = {k: v for k, v in state.items() if k not in classifier}
+    left = [name for name in own if name not in state]
+    wrong = [n for n, t in state.items() if n not in own or t.shape != own[n].shape]
+    if wrong or set(left) - set(classifier):
+        odd = (wrong + [n for n in left if n not in classifier])[0]
+        raise ConfigError(f"weights: {path} are of another network: {odd} does not fit {model.variant.name}")
+    model.load_state_dict(state, strict=False)
+    return left

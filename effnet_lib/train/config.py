@@ -1,0 +1,358 @@
+"""Recipes: everything that a training run depends on, written down, checked, and saved with it.
+
+    >>> config = make_config("digits", {"epochs": "5", "seed": "1"})
+    >>> config.epochs, config.optimizer
+    (5, 'sgd')
+
+Nothing here needs more than the standard library.
+"""
+
+import dataclasses
+import difflib
+import json
+import os
+import types
+import typing
+from dataclasses import dataclass, replace
+
+from ..variants import Variant, get_variant, scale_variant
+from .errors import ConfigError
+
+CHOICES = {
+    "optimizer": ("sgd", "rmsprop_tf", "adamw"),
+    "schedule": ("cosine", "staircase", "constant"),
+    "crop": ("none", "pad", "resized"),
+    "policy": ("none", "trivial", "rand"),
+    "progressive": ("none", "paper", "code"),
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+    "storage": ("auto", "memory", "stream"),
+}
+
+#: Fields that do not change what comes out: a run may be resumed with others.
+RUN_ONLY = ("workers", "checkpoint_every", "keep", "log_every", "device", "data")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one run. Values are checked when it is made.
+
+    Attributes:
+        recipe: name of the recipe that it started from.
+        data: ``digits``, ``cifar10``, ``cifar100`` or the path of an ImageFolder tree.
+        variant: a released variant's name, or ``phi=-4``, or ``phi=-4,base=v2_b0``.
+        output_stride: 32, 16 or 8; smaller values suit small images. None leaves the variant's.
+        resolution: side of the training images in pixels; None takes the size of a small data
+            set, or the variant's own.
+        eval_resolution: the same for evaluation; None takes ``resolution``, or the variant's.
+        seed: of everything random but the split into training, validation and test images.
+        epochs: passes over the training images.
+        batch_size: images per step of the optimizer, over all processes together.
+        accumulate: parts into which each process cuts its share of a batch, to save memory.
+        optimizer: ``sgd`` (Nesterov), ``rmsprop_tf`` or ``adamw``.
+        lr: peak learning rate for a batch of ``lr_batch`` images; scaled in proportion to the
+            batch. An ``lr_batch`` of 0 takes it as it is.
+        momentum: of sgd and rmsprop_tf.
+        weight_decay: on the weights of convolutions and linear layers, and on nothing else.
+        schedule: ``cosine`` to 0, ``staircase`` (× ``decay`` every ``decay_epochs``) or ``constant``.
+        warmup_epochs: epochs in which the learning rate rises from 0 in a straight line.
+        label_smoothing: probability mass that goes to all classes alike.
+        ema_decay: of the exponential moving average of weights and statistics.
+        clip_norm: largest norm of the gradient; None does not clip.
+        crop: ``pad`` (reflect by ``pad`` pixels, crop back), ``resized`` (a random part of at
+            least ``min_area``, enlarged) or ``none``.
+        flip: whether to mirror left and right at random.
+        policy: ``trivial`` (TrivialAugment), ``rand`` (RandAugment, two operations of strength
+            ``magnitude``, where 10 is torchvision's strongest) or ``none``.
+        cutout: side in pixels of a square set to the mean; 0 for none.
+        mixup, cutmix: α of the Beta distribution; 0 for none.
+        mix_probability: share of batches that are mixed at all.
+        plain_epochs: last epochs without mixing.
+        dropout, stochastic_depth_rate, norm_eps, norm_momentum: in place of the variant's own.
+        freeze_norm: keep the batch-norm statistics as they are, and use them while training.
+        progressive: image size and regularisation grow in ``stages``, by the V2 ``paper``'s
+            rule or by the released ``code``'s.
+        min_resolution: image side of the first of these stages.
+        validation: share of the training images held out for validation.
+        evaluate_every: epochs between validations; each is followed by a checkpoint.
+        weights: file to start from (.safetensors, or .pt read with weights_only); None starts
+            afresh.
+        precision: ``auto`` is bf16 or fp16 autocast by what the GPU can do, and fp32 on a CPU.
+        channels_last: memory layout; faster on GPUs with tensor cores.
+        compile: whether to use ``torch.compile``.
+        storage: ``memory`` (uint8 on the device), ``stream`` (from disk) or ``auto``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        workers: processes that read images, where they stream; None for the cores there are, up to 8.
+        checkpoint_every: steps between checkpoints within an epoch; 0 for none.
+        keep: number of latest checkpoints to keep (the best is kept besides).
+        log_every: steps between looks at the loss.
+
+    Raises:
+        ConfigError: a value is of the wrong kind, out of range, or not one of the choices.
+    """
+
+    recipe: str
+    data: str
+    variant: str
+    output_stride: int | None = None
+    resolution: int | None = None
+    eval_resolution: int | None = None
+    seed: int = 0
+    epochs: int = 200
+    batch_size: int = 512
+    accumulate: int = 1
+    optimizer: str = "sgd"
+    lr: float = 0.4
+    lr_batch: int = 512
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: str = "cosine"
+    decay: float = 0.97
+    decay_epochs: float = 2.4
+    warmup_epochs: float = 5.0
+    label_smoothing: float = 0.1
+    ema_decay: float = 0.999
+    clip_norm: float | None = None
+    crop: str = "pad"
+    pad: int = 4
+    min_area: float = 0.08
+    flip: bool = True
+    policy: str = "none"
+    magnitude: float = 5.0
+    cutout: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_probability: float = 1.0
+    plain_epochs: int = 0
+    dropout: float | None = None
+    stochastic_depth_rate: float | None = None
+    norm_eps: float | None = None
+    norm_momentum: float | None = None
+    freeze_norm: bool = False
+    progressive: str = "none"
+    stages: int = 4
+    min_resolution: int = 128
+    validation: float = 0.1
+    evaluate_every: int = 1
+    weights: str | None = None
+    precision: str = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    storage: str = "auto"
+    device: str = "auto"
+    workers: int | None = None
+    checkpoint_every: int = 0
+    keep: int = 3
+    log_every: int = 20
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            _check_type(field.name, field.type, getattr(self, field.name))
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(_unknown(f"{name} =", getattr(self, name), allowed))
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                limits = f"at least {low:g}" if high == _MANY else f"between {low:g} and {high:g}"
+                raise ConfigError(f"{name} must be {limits}, got {value:g}")
+        if not 0 < self.lr < _MANY:
+            raise ConfigError(f"lr must be above 0 and finite, got {self.lr:g}")
+        if self.decay_epochs <= 0:
+            raise ConfigError(f"decay_epochs must be above 0, got {self.decay_epochs:g}")
+        if self.warmup_epochs > self.epochs:
+            raise ConfigError(
+                f"warmup_epochs = {self.warmup_epochs:g} is longer than the run of {self.epochs} "
+                "epochs: lower it, or train longer"
+            )
+        if self.batch_size % self.accumulate:
+            raise ConfigError(
+                f"accumulate = {self.accumulate} must divide batch_size = {self.batch_size}"
+            )
+        if self.workers is not None and self.workers > (cores := count_cores()):
+            raise ConfigError(
+                f"workers = {self.workers} are more than the {cores} cores of this machine: "
+                f"set workers to {cores} or less"
+            )
+        make_variant(self.variant)
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate for this batch size."""
+        return self.lr * self.batch_size / self.lr_batch if self.lr_batch else self.lr
+
+    def to_json(self) -> str:
+        """The settings as JSON, one field a line."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False)
+
+    def differences(self, other: "Config") -> list[str]:
+        """Fields in which ``other`` would give another result, as ``name: theirs, not ours``."""
+        pairs = (
+            (f.name, getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self)
+        )
+        return [f"{n} was {a!r}, now {b!r}" for n, a, b in pairs if a != b and n not in RUN_ONLY]
+
+
+_MANY = float("inf")
+
+# name, smallest, largest
+_RANGES = (
+    ("seed", 0, 2**63 - 1),
+    ("epochs", 1, _MANY), ("batch_size", 1, _MANY), ("accumulate", 1, _MANY),
+    ("lr_batch", 0, _MANY), ("momentum", 0, 0.9999), ("weight_decay", 0, 1),
+    ("decay", 1e-6, 1), ("warmup_epochs", 0, _MANY), ("label_smoothing", 0, 0.99),
+    ("ema_decay", 0, 0.999999), ("clip_norm", 1e-6, _MANY), ("pad", 0, 64),
+    ("min_area", 0.01, 1), ("magnitude", 0, 30), ("cutout", 0, 1024), ("mixup", 0, 100),
+    ("cutmix", 0, 100), ("mix_probability", 0, 1), ("plain_epochs", 0, _MANY), ("dropout", 0, 0.99),
+    ("stochastic_depth_rate", 0, 0.99), ("norm_eps", 1e-12, 1), ("norm_momentum", 0, 1),
+    ("stages", 1, 100), ("resolution", 8, 4096), ("eval_resolution", 8, 4096),
+    ("min_resolution", 8, 4096), ("validation", 0.001, 0.9), ("evaluate_every", 1, _MANY),
+    ("workers", 0, _MANY), ("checkpoint_every", 0, _MANY), ("keep", 1, _MANY),
+    ("log_every", 1, _MANY),
+)  # fmt: skip
+
+
+def make_config(recipe: str, changes: dict[str, object] | None = None) -> Config:
+    """The recipe of that name with some fields changed.
+
+    Args:
+        recipe: a key of ``RECIPES``.
+        changes: field to value; strings are read as the field's type (``"none"`` is None).
+
+    Raises:
+        ConfigError: unknown recipe or field (the near ones are named), or a value that does
+            not fit.
+    """
+    if recipe not in RECIPES:
+        raise ConfigError(_unknown("unknown recipe", recipe, RECIPES))
+    return change_config(RECIPES[recipe], changes or {})
+
+
+def change_config(config: Config, changes: dict[str, object]) -> Config:
+    """``config`` with some fields changed; see :func:`make_config`."""
+    types_ = {field.name: field.type for field in dataclasses.fields(Config)}
+    values = {}
+    for name, value in changes.items():
+        if name not in types_ or name == "recipe":
+            raise ConfigError(_unknown("unknown field", name, [n for n in types_ if n != "recipe"]))
+        values[name] = _read(name, types_[name], value) if isinstance(value, str) else value
+    return replace(config, **values)
+
+
+def config_from_json(text: str) -> Config:
+    """The settings that :meth:`Config.to_json` wrote.
+
+    Raises:
+        ConfigError: the text is not such JSON.
+    """
+    try:
+        fields = json.loads(text)
+        return Config(**fields)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"not a saved configuration: {error}") from None
+
+
+def make_variant(name: str) -> Variant:
+    """The variant that a run names: ``b0``, or ``phi=-4``, or ``phi=-4,base=v2_b0``.
+
+    Raises:
+        ConfigError: there is none of that name, or φ is not a number in range.
+
+    >>> make_variant("phi=1").stages[2].channels
+    48
+    """
+    try:
+        if not name.startswith("phi="):
+            return get_variant(name)
+        phi, _, base = name.removeprefix("phi=").partition(",base=")
+        try:
+            number = float(phi)
+        except ValueError:
+            raise ConfigError(f"variant {name!r}: after phi= a number is expected, got {phi!r}") from None
+        return scale_variant(number, base or "b0")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _kinds(annotation) -> tuple[type, bool]:
+    """The plain type of a field, and whether None will do."""
+    if isinstance(annotation, types.UnionType):
+        kind, _ = typing.get_args(annotation)
+        return kind, True
+    return annotation, False
+
+
+def _check_type(name: str, annotation, value) -> None:
+    kind, optional = _kinds(annotation)
+    allowed = (int, float) if kind is float else kind
+    wrong_bool = isinstance(value, bool) and kind is not bool
+    if (value is None and optional) or (isinstance(value, allowed) and not wrong_bool):
+        if isinstance(value, float) and value != value:
+            raise ConfigError(f"{name} must be a number, got nan")
+        return
+    raise ConfigError(f"{name} must be {_spell(kind)}{' or none' * optional}, got {value!r}")
+
+
+def _spell(kind: type) -> str:
+    return {int: "an integer", float: "a number", bool: "true or false", str: "a string"}[kind]
+
+
+def _read(name: str, annotation, text: str):
+    """``text`` as the type of the field."""
+    kind, optional = _kinds(annotation)
+    if optional and text.lower() in ("none", "null", ""):
+        return None
+    if kind is str:
+        return text
+    try:
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError):
+        message = f"{name} must be {_spell(kind)}{' or none' * optional}, got {text!r}"
+        raise ConfigError(message) from None
+
+
+def _unknown(what: str, name, known) -> str:
+    near = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+    return f"{what} {name!r}: {hint}"
+
+
+RECIPES = {
+    # A network of 0.3 M parameters on digits of 8 × 8 pixels, doubled: under a minute on two
+    # cores. Batch norm's momentum is 0.1: B0's 0.01 is too slow for a run of 300 steps.
+    "digits": Config(
+        "digits", "digits", "phi=-8", output_stride=8, resolution=16, epochs=14, batch_size=64, lr=0.1,
+        lr_batch=64, weight_decay=5e-4, warmup_epochs=2.0, label_smoothing=0.1, ema_decay=0.99,
+        crop="pad", pad=1, flip=False, dropout=0.2, stochastic_depth_rate=0.1,
+        norm_momentum=0.1, log_every=1,
+    ),
+    # From scratch at 32 pixels; tune on the held-out images, report the last EMA weights.
+    "cifar": Config(
+        "cifar", "cifar10", "b0", output_stride=8, epochs=200, batch_size=512, lr=0.4,
+        lr_batch=512, weight_decay=5e-4, warmup_epochs=5.0, label_smoothing=0.1, ema_decay=0.998,
+        crop="pad", pad=4, flip=True, policy="trivial", cutout=8, cutmix=1.0, mix_probability=0.5,
+        plain_epochs=15, dropout=0.2, stochastic_depth_rate=0.1, norm_momentum=0.1,
+        evaluate_every=5,
+    ),
+    # tensorflow/tpu, efficientnet/main.py and arXiv:1905.11946, §5.2. The released code
+    # trained on batches of 2048 and more; the learning rate is per 256 images. RandAugment
+    # stands in for AutoAugment, which most of the released weights used.
+    "paper": Config(
+        "paper", "imagenet", "b0", epochs=350, batch_size=2048, optimizer="rmsprop_tf", lr=0.016,
+        lr_batch=256, weight_decay=1e-5, schedule="staircase", decay=0.97, decay_epochs=2.4,
+        warmup_epochs=5.0, label_smoothing=0.1, ema_decay=0.9999, crop="resized", flip=True,
+        policy="rand", magnitude=5.0, validation=0.02, checkpoint_every=500,
+    ),
+    # From pretrained weights: a low rate, little noise, and a short run.
+    "fine_tune": Config(
+        "fine_tune", "cifar10", "b0", epochs=10, batch_size=64, lr=0.01, lr_batch=64,
+        weight_decay=1e-4, warmup_epochs=1.0, label_smoothing=0.1, ema_decay=0.999,
+        crop="resized", min_area=0.35, flip=True, policy="none", checkpoint_every=500,
+    ),
+}  # fmt: skip

@@ -1,0 +1,129 @@
+"""One process or many: the little that a run must know of its group.
+
+Without torchrun, a run is a group of one. GPUs speak NCCL, CPUs gloo; only rank 0 writes.
+``batch_size`` is that of all processes together: steps and learning rate do not change with
+their number. Batch-norm statistics are those of each process's share.
+
+One machine, and one worker that may die without ending the run (it resumes by itself)::
+
+    torchrun --standalone --nproc-per-node=8 --max-restarts=3 -m effnet_lib train
+        --recipe paper --data /data/imagenet --output runs/b0
+
+Several machines that see one file system: the same on each, with a common meeting point::
+
+    torchrun --nnodes=2 --nproc-per-node=8 --rdzv-backend=c10d --rdzv-id=b0
+        --rdzv-endpoint=first-machine:29500 --max-restarts=3 -m effnet_lib train …
+
+Slurm: one task a node starts torchrun; ``--requeue`` and ``--resume`` let a job that ran out of
+time go on (Slurm's SIGTERM saves first)::
+
+    #SBATCH --nodes=2 --ntasks-per-node=1 --gpus-per-node=8 --requeue --signal=TERM@120
+    srun torchrun --nnodes=$SLURM_NNODES --nproc-per-node=8 --rdzv-backend=c10d
+        --rdzv-id=$SLURM_JOB_ID --rdzv-endpoint=$(scontrol show hostnames | head -1):29500
+        -m effnet_lib train --resume --recipe paper --data /data/imagenet --output runs/b0
+"""
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from .errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among those that train together.
+
+    Attributes:
+        rank: number of this process, from 0; rank 0 is the one that writes.
+        size: number of processes.
+        device: where this process computes.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum of ``values`` over all processes, in place; every process gets it."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def broadcast(self, module: nn.Module) -> None:
+        """Give every process rank 0's buffers (batch-norm statistics differ between ranks)."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                on_device = buffer.to(self.device)
+                dist.broadcast(on_device, 0)
+                buffer.copy_(on_device)
+
+    def share(self, value):
+        """Rank 0's ``value``, on every process."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, 0, device=self.device)
+        return box[0]
+
+    @contextlib.contextmanager
+    def main_first(self):
+        """Let rank 0 go through the block before the others (a download, for instance)."""
+        if self.size > 1 and not self.is_main:
+            dist.barrier()
+        yield
+        if self.size > 1 and self.is_main:
+            dist.barrier()
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` means for this process.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{local_rank}"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}")
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ConfigError(f"device {name}: this machine has {count} GPUs that torch can use")
+    return device
+
+
+@contextlib.contextmanager
+def join(device: str):
+    """Enter the group that torchrun made, or a group of one, and leave it at the end."""
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    rank = int(os.environ.get("RANK", 0))
+    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", 0)))
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if size == 1:
+        yield Group(0, 1, chosen)
+        return
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield Group(rank, size, chosen)
+    finally:
+        dist.destroy_process_group()
+
+
+def was_restarted() -> bool:
+    """Whether torchrun has started this process again after a failure in its group."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0

@@ -1,0 +1,605 @@
+"""The training engine. :func:`fit` is the training loop, whole; the rest serves it.
+
+Every step draws its random numbers from (seed, step, rank), and every epoch its order from
+(seed, epoch). Nothing random is carried from step to step, so a run that goes on from a
+checkpoint does, bit for bit, what it would have done without the interruption.
+"""
+
+import contextlib
+import json
+import math
+import signal
+import threading
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from ..cost import count_cost
+from ..model import build_model
+from ..variants import MIN_RESOLUTION
+from . import record as records
+from .augment import Augment
+from .checkpoint import load_latest, load_weights, save_checkpoint, write_atomically
+from .config import Config, config_from_json, make_variant
+from .data import DataSet, load_data, make_loader, reseed
+from .distributed import Group, join, was_restarted
+from .errors import ConfigError, Interrupted, RunError
+from .optim import make_ema, make_optimizer, make_scheduler
+from .progress import Progress
+from .progressive import make_stages, stage_at
+
+
+def fit(run: "Run") -> None:
+    """Train ``run`` from where it stands to its last epoch. This is the whole training loop."""
+    cfg = run.config
+    for epoch in range(len(run.history), cfg.epochs):
+        stage = run.begin_epoch(epoch)
+        mix = epoch < cfg.epochs - cfg.plain_epochs
+        done = run.step - epoch * run.steps_per_epoch  # more than 0 after an interruption
+
+        for images, labels in run.loader.epoch(epoch, done, stage.resolution):
+            reseed(cfg.seed, run.step, run.group.rank)
+            images, labels = run.augment.train(images, labels, stage, run.loader.cropped, mix)
+
+            # Forward and backward, in parts if the batch is too large for the memory.
+            loss, last = 0.0, cfg.accumulate - 1
+            parts = zip(images.chunk(cfg.accumulate), labels.chunk(cfg.accumulate))
+            for i, (x, y) in enumerate(parts):
+                with run.sharing_gradients(i == last):
+                    with run.autocast():
+                        logits = run.network(x)
+                    part = F.cross_entropy(logits.float(), y, label_smoothing=cfg.label_smoothing)
+                    run.scaler.scale(part / cfg.accumulate).backward()
+                loss = loss + part.detach() / cfg.accumulate
+
+            if cfg.clip_norm is not None:
+                run.scaler.unscale_(run.optimizer)
+                nn.utils.clip_grad_norm_(run.model.parameters(), cfg.clip_norm)
+            run.scaler.step(run.optimizer)  # the scaler does nothing but for fp16
+            run.scaler.update()
+            run.optimizer.zero_grad()
+            run.ema.update_parameters(run.model)
+
+            run.watch(loss)
+            run.scheduler.step()
+            run.step += 1
+            run.after_step()  # looks at the loss, saves, stops if asked to
+
+        run.end_epoch(epoch, stage)  # validates, logs, saves
+
+
+@torch.no_grad()
+def predict(model: nn.Module, split, run: "Run") -> tuple[Tensor, Tensor, Tensor]:
+    """Predicted class, its probability, and the loss, for every image of a split, in its order.
+
+    Each process takes every ``group.size``-th image and no image twice; the sum over the
+    processes puts them together. So figures made from these are exact for any number.
+    """
+    group, count = run.group, len(split)
+    out = torch.zeros(3, count, dtype=torch.float64, device=group.device)
+    group.broadcast(model)
+    model.eval()
+    loader = run.loader_for(split)
+    batch = max(1, run.config.batch_size // group.size // run.config.accumulate)
+    for which, images, labels in loader.once(batch, run.eval_resolution):
+        with run.autocast():
+            logits = model(run.augment.evaluate(images, run.eval_resolution))
+        logits = logits.float()
+        probability, predicted = logits.softmax(1).max(1)
+        out[0, which] = predicted.double()
+        out[1, which] = probability.double()
+        out[2, which] = F.cross_entropy(logits, labels, reduction="none").double()
+    predicted, probability, loss = group.sum(out).cpu()
+    return predicted.long(), probability, loss
+
+
+def accuracy(predicted: Tensor, labels: Tensor) -> float:
+    """The share of right predictions.
+
+    >>> accuracy(torch.tensor([1, 2, 2]), torch.tensor([1, 2, 0])) == 2 / 3
+    True
+    """
+    return int((predicted == labels.cpu()).sum()) / len(labels)
+
+
+class Run:
+    """All that a training run consists of: settings, data, network, and how far it has come."""
+
+    def __init__(self, config: Config, data: DataSet, group: Group, output: Path, progress: Progress):
+        self.config, self.data, self.group, self.output, self.progress = config, data, group, output, progress
+        check_batches(config, data, group)
+        if config.recipe == "fine_tune" and not config.weights:
+            raise ConfigError("the recipe fine_tune starts from weights: give --weights FILE")
+        self.variant = make_variant(config.variant)
+        if config.output_stride is not None:
+            try:
+                self.variant = self.variant.with_output_stride(config.output_stride)
+            except ValueError as error:
+                raise ConfigError(str(error)) from None
+        self.resolution = config.resolution or data.size or self.variant.train_resolution
+        self.eval_resolution = config.eval_resolution or (
+            self.resolution if config.resolution or data.size else self.variant.resolution
+        )
+        self.steps_per_epoch = len(data.train) // config.batch_size
+
+        reseed(config.seed)
+        device = group.device
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+            torch.set_float32_matmul_precision("high")
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        model = build_model(
+            self.variant, len(data.classes), data.channels,
+            dropout=config.dropout, stochastic_depth_rate=config.stochastic_depth_rate,
+            norm_eps=config.norm_eps, norm_momentum=config.norm_momentum,
+        )  # fmt: skip
+        if config.weights:
+            load_weights(model, config.weights)
+        self.model = model.to(device, memory_format=layout)
+        self.stages = make_stages(config, self.resolution, model.dropout.p)
+        self.ema = make_ema(self.model, config.ema_decay)
+        self.optimizer = make_optimizer(self.model, config)
+        self.scheduler = make_scheduler(self.optimizer, config, self.steps_per_epoch)
+        self.precision = choose_precision(config.precision, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+        self.network = self.model
+        if group.size > 1:
+            ids = [device.index] if device.type == "cuda" else None
+            self.network = DistributedDataParallel(self.model, device_ids=ids)
+        if config.compile:
+            self.network = torch.compile(self.network)
+        self.augment = Augment(config, data.mean, data.std, len(data.classes))
+        self.loader = make_loader(data.train, config, group)
+        self._eval_loaders: dict[int, object] = {}
+
+        self.step = 0
+        self.history: list[dict] = []
+        self.best: dict | None = None
+        self.resumed = 0
+        self.stop_signal = 0
+        self._pending: list[tuple[int, float, Tensor]] = []
+        self._loss_sum, self._loss_count, self._last_lr = 0.0, 0, 0.0
+        self._wall_before, self._started = 0.0, time.monotonic()
+        self._begun = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.clock = Clock()
+
+    # What the loop calls
+
+    def begin_epoch(self, epoch: int):
+        """Set size and regularisation for the epoch, and the network to training."""
+        stage = stage_at(self.stages, epoch, self.config.epochs)
+        self.network.train()
+        self.model.dropout.p = stage.dropout
+        if self.config.freeze_norm:
+            for module in self.model.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        self.clock.start()
+        return stage
+
+    def autocast(self):
+        """Half-precision arithmetic where the run uses it."""
+        kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        return torch.autocast(self.group.device.type, dtype=kind, enabled=kind is not None)
+
+    def sharing_gradients(self, last: bool):
+        """Let processes add up their gradients only after the last part of a batch."""
+        wait = self.group.size > 1 and not last
+        ddp = getattr(self.network, "_orig_mod", self.network)  # under torch.compile
+        return ddp.no_sync() if wait else contextlib.nullcontext()
+
+    def watch(self, loss: Tensor) -> None:
+        """Remember the loss of this step, without waiting for the device to compute it."""
+        self._last_lr = self.optimizer.param_groups[0]["lr"]
+        self._pending.append((self.step, self._last_lr, loss))
+
+    def after_step(self) -> None:
+        """Look at the losses and save where due; save and stop where a signal asked for it."""
+        cfg = self.config
+        within = self.step % self.steps_per_epoch != 0
+        save = within and cfg.checkpoint_every and self.step % cfg.checkpoint_every == 0
+        alone = self.group.size == 1
+        if save or self.step % cfg.log_every == 0 or (alone and self.stop_signal):
+            self.look()
+            if self.stop_signal:
+                self.save()
+                name = signal.Signals(self.stop_signal).name
+                raise Interrupted(
+                    f"{name}: saved after step {self.step}; go on with --resume", 128 + self.stop_signal
+                )
+        if save:
+            self.save()
+
+    def look(self) -> None:
+        """Fetch the losses since the last look, averaged over the processes; stop if one is not finite."""
+        if not self._pending:
+            return
+        flag = torch.tensor(float(self.stop_signal), device=self.group.device)
+        values = torch.stack([loss.float() for _, _, loss in self._pending] + [flag])
+        *losses, flagged = self.group.sum(values.double()).tolist()
+        if flagged and not self.stop_signal:
+            self.stop_signal = signal.SIGTERM  # another process was asked to stop
+        for (step, lr, _), total in zip(self._pending, losses):
+            loss = total / self.group.size
+            if not math.isfinite(loss):
+                raise RunError(self._not_finite(f"the loss is {loss}", step, lr))
+            self._loss_sum += loss
+            self._loss_count += 1
+        self.clock.count(len(self._pending) * self.config.batch_size)
+        entry = {"event": "step", "epoch": step // self.steps_per_epoch, "step": step + 1}
+        entry |= {"lr": lr, "loss": loss, "images_per_second": round(self.clock.rate, 1)}
+        self._pending = []
+        self.progress.step(entry, self)
+
+    def end_epoch(self, epoch: int, stage) -> None:
+        """Validate with the averaged weights, write the log, and save a checkpoint."""
+        cfg = self.config
+        self.look()
+        last = epoch + 1 == cfg.epochs
+        self.clock.stop()
+        entry = {
+            "epoch": epoch, "step": self.step, "resolution": stage.resolution,
+            "lr": self.optimizer.param_groups[0]["lr"], "train_loss": self._loss_sum / max(1, self._loss_count),
+            "validation_loss": None, "validation_accuracy": None,
+            "images_per_second": round(self.clock.rate, 1), "seconds": round(self.clock.seconds, 3),
+        }  # fmt: skip
+        self._loss_sum, self._loss_count = 0.0, 0
+        self.clock = Clock()
+        evaluated = last or (epoch + 1) % cfg.evaluate_every == 0
+        if evaluated:
+            predicted, _, losses = predict(self.ema.module, self.data.validation, self)
+            entry["validation_loss"] = float(losses.mean())
+            entry["validation_accuracy"] = accuracy(predicted, self.data.validation.labels)
+            if self.best is None or entry["validation_accuracy"] > self.best["validation_accuracy"]:
+                self.best = {"validation_accuracy": entry["validation_accuracy"], "step": self.step, "epoch": epoch}
+        self.history.append(entry)
+        self.progress.epoch({"event": "epoch"} | entry, self)
+        if evaluated:
+            self.save()
+
+    # Saving and going on
+
+    def loader_for(self, split):
+        """A loader for evaluation, made once (its workers stay)."""
+        if id(split) not in self._eval_loaders:
+            self._eval_loaders[id(split)] = make_loader(split, self.config, self.group)
+        return self._eval_loaders[id(split)]
+
+    @property
+    def wall(self) -> float:
+        """Seconds spent so far, those before an interruption included."""
+        return self._wall_before + time.monotonic() - self._started
+
+    def save(self) -> None:
+        """Write a checkpoint from which a run goes on bit for bit."""
+        norms = torch.stack(torch._foreach_norm([p.detach() for p in self.model.parameters()]))
+        if not bool(norms.isfinite().all()):
+            raise RunError(self._not_finite("the weights are not finite", self.step - 1, self._last_lr))
+        if not self.group.is_main:
+            return
+        state = {
+            "format": 1,
+            "config": self.config.to_json(),
+            "dataset": {"id": self.data.id, "sha256": self.data.sha256},
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "history": self.history,
+            "best": self.best,
+            "loss": [self._loss_sum, self._loss_count],
+            "clock": [self.clock.seconds_now, self.clock.images],
+            "wall": self.wall,
+            "begun": self._begun,
+            "resumed": self.resumed,
+        }
+        best_step = self.best["step"] if self.best else None
+        save_checkpoint(self.output / "checkpoints", self.step, state, self.config.keep, best_step)
+
+    def restore(self, state: dict) -> None:
+        """Go on from ``state``.
+
+        Raises:
+            ConfigError: it belongs to another configuration or to other data.
+        """
+        if differences := config_from_json(state["config"]).differences(self.config):
+            raise ConfigError(
+                f"{self.output} was begun with another configuration ({'; '.join(differences)}): "
+                "give the same, or another --output"
+            )
+        if state["dataset"]["sha256"] != self.data.sha256:
+            raise ConfigError(
+                f"the data have changed: the run was begun with {state['dataset']['id']} of SHA-256 "
+                f"{state['dataset']['sha256'][:16]}…, and they now have {self.data.sha256[:16]}…"
+            )
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step, self.history, self.best = state["step"], state["history"], state["best"]
+        self._loss_sum, self._loss_count = state["loss"]
+        self.clock.seconds, self.clock.images = state["clock"]
+        self._wall_before, self._begun = state["wall"], state["begun"]
+        self.resumed = state["resumed"] + 1
+
+    def _not_finite(self, what: str, step: int, lr: float) -> str:
+        causes = [f"a learning rate that is too high (try --set lr={self.config.lr / 4:g})"]
+        if self.config.clip_norm is None:
+            causes.append("single large gradients (try --set clip_norm=1)")
+        if self.precision == "fp16":
+            causes.append("the small range of fp16 (try --set precision=fp32)")
+        if self.config.warmup_epochs == 0:
+            causes.append("no warm-up (try --set warmup_epochs=2)")
+        return (
+            f"{what} at step {step} (epoch {step // self.steps_per_epoch}), with a learning rate of "
+            f"{lr:.4g}. Likeliest causes: {'; '.join(causes)}. The last good checkpoint is kept in "
+            f"{self.output / 'checkpoints'}"
+        )
+
+    # The end
+
+    def finish(self) -> dict:
+        """Look at the test images, once, and make the record."""
+        from .report import confusion_matrix, write_report
+
+        data, final = self.data, {}
+        for name in ("validation", "test"):
+            split = getattr(data, name)
+            predicted, probability, losses = predict(self.ema.module, split, self)
+            final[f"{name}_accuracy"] = accuracy(predicted, split.labels)
+            final[f"{name}_loss"] = float(losses.mean())
+            raw, _, _ = predict(self.model, split, self)
+            final[f"{name}_accuracy_without_ema"] = accuracy(raw, split.labels)
+        confusion = confusion_matrix(predicted, data.test.labels, len(data.classes))
+        per_class = [row[i] / sum(row) if sum(row) else None for i, row in enumerate(confusion)]
+        final |= {"best_epoch": self.best["epoch"], "best_validation_accuracy": self.best["validation_accuracy"]}
+        final |= {"per_class_accuracy": per_class, "confusion": confusion}
+        device = self.group.device
+        seconds = sum(entry["seconds"] for entry in self.history)
+        resolution = self.eval_resolution
+        size = max(resolution, MIN_RESOLUTION)  # parameters do not depend on it
+        cost = count_cost(self.variant, size, len(data.classes), data.channels)
+        record = {
+            "schema": "effnet-record-1",
+            "command": records.command_line(),
+            "commit": records.commit(),
+            "started": self._begun,
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "seed": self.config.seed,
+            "config": json.loads(self.config.to_json()),
+            "dataset": {
+                "id": data.id, "sha256": data.sha256, "hash_of": data.hash_of, "classes": list(data.classes),
+                "train": len(data.train), "validation": len(data.validation), "test": len(data.test),
+            },
+            "model": {
+                "variant": self.variant.name, "parameters": cost.parameters,
+                "multiply_adds": cost.multiply_adds if size == resolution else None,
+                "resolution": resolution, "output_stride": self.variant.output_stride,
+            },
+            "device": {
+                "name": records.device_name(device), "type": device.type, "processes": self.group.size,
+                "threads": torch.get_num_threads(), "precision": self.precision,
+            },
+            "versions": records.versions(),
+            "epochs": self.history,
+            "images_per_second": round(len(self.history) * self.steps_per_epoch * self.config.batch_size / seconds, 1),
+            "wall_time_s": round(self.wall, 3),
+            "peak_memory_bytes": records.peak_memory(device),
+            "resumed": self.resumed,
+            "final": final,
+        }  # fmt: skip
+        records.check_record(record)
+        if self.group.is_main:
+            torch_file = self.output / "weights.pt"
+            save_weights(self.ema.module, torch_file)
+            write_report(self.output, record, data.test, predicted, probability, losses)
+            text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+            write_atomically(self.output / "record.json", text.encode())
+        return record
+
+
+class Clock:
+    """Seconds and images of one epoch's training, without validation."""
+
+    def __init__(self):
+        self.seconds, self.images, self._since = 0.0, 0, None
+
+    def start(self) -> None:
+        self._since = time.monotonic()
+
+    def stop(self) -> None:
+        self.seconds, self._since = self.seconds_now, None
+
+    def count(self, images: int) -> None:
+        self.images += images
+
+    @property
+    def seconds_now(self) -> float:
+        return self.seconds + (time.monotonic() - self._since if self._since else 0.0)
+
+    @property
+    def rate(self) -> float:
+        """Images per second."""
+        return self.images / max(self.seconds_now, 1e-9)
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """The state dict of ``model``, for ``--set weights=`` and :meth:`load_state_dict`."""
+    import io
+
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """``fp32``, ``bf16`` or ``fp16``: what was wanted, or the best that the device really does.
+
+    bf16 from compute capability 8.0 on (torch would emulate it on older GPUs, slowly), fp16
+    from 7.0 on, where tensor cores begin; fp32 on a CPU.
+
+    Raises:
+        ConfigError: the device cannot do what was wanted.
+    """
+    if device.type == "cpu":
+        if wanted == "fp16":
+            raise ConfigError("precision fp16 needs a GPU: use fp32, bf16 or auto")
+        return "fp32" if wanted == "auto" else wanted
+    capability = torch.cuda.get_device_capability(device)
+    if wanted == "auto":
+        return "bf16" if capability >= (8, 0) else "fp16" if capability >= (7, 0) else "fp32"
+    if wanted == "bf16" and capability < (8, 0):
+        raise ConfigError(f"precision bf16 needs compute capability 8.0, and this GPU has {capability}: use fp16")
+    return wanted
+
+
+def check_batches(config: Config, data: DataSet, group: Group) -> None:
+    """Every process must get the same whole share of each batch, and an epoch at least one.
+
+    Raises:
+        ConfigError: it cannot be cut so.
+    """
+    parts = group.size * config.accumulate
+    if config.batch_size % parts:
+        raise ConfigError(
+            f"batch_size = {config.batch_size} cannot be shared by {group.size} processes in "
+            f"{config.accumulate} parts each: choose a multiple of {parts}"
+        )
+    if len(data.train) < config.batch_size:
+        raise ConfigError(
+            f"{len(data.train)} training images are too few for one batch of {config.batch_size}: "
+            f"try --batch-size {max(1, 2 ** int(math.log2(max(1, len(data.train)))) // 2)}"
+        )
+
+
+def train(
+    config: Config,
+    output: str | Path,
+    resume: bool = False,
+    *,
+    data_id: str | None = None,
+    quiet: bool = False,
+    tensorboard: bool = False,
+    on_epoch=None,
+) -> dict:
+    """Train by ``config`` and return the record.
+
+    Args:
+        config: of the run.
+        output: folder for ``record.json``, ``config.json``, ``log.jsonl``, ``checkpoints/``,
+            ``weights.pt`` (EMA) and the report.
+        resume: go on with the run in ``output``, if there is one; without it, a folder that
+            holds a run is refused.
+        data_id: a name for the data in the record, in place of the folder's.
+        quiet: print nothing.
+        tensorboard: write TensorBoard events to ``output/tensorboard``.
+        on_epoch: called after each epoch with the history so far (see :class:`LivePlot`).
+
+    Raises:
+        ConfigError: what was asked for cannot be done.
+        RunError: the environment failed; Interrupted after a signal. Checkpoints are whole.
+    """
+    output = Path(output)
+    with join(config.device) as group:
+        resume = resume or was_restarted()
+        if group.is_main:
+            prepare(output, resume)
+        if group.size > 1:
+            group.share(None)
+        with Progress(output, group.is_main, quiet, tensorboard, on_epoch) as progress:
+            with group.main_first():
+                data = load_data(config, data_id)
+            run = Run(config, data, group, output, progress)
+            state = load_latest(output / "checkpoints", progress.warn) if resume else None
+            if state is not None:
+                run.restore(state)
+                if (output / "record.json").exists() and len(run.history) == config.epochs:
+                    progress.say(f"{output} is finished already")
+                    return records.read_record(output)
+            if group.is_main:
+                write_atomically(output / "config.json", (config.to_json() + "\n").encode())
+            progress.begin(run)
+            with stopping(run), explaining_memory(config):
+                fit(run)
+            record = run.finish()
+            progress.end(record)
+            return record
+
+
+def prepare(output: Path, resume: bool) -> None:
+    """Make the folder of a run, or say why not.
+
+    Raises:
+        ConfigError: it holds a run already and ``resume`` is false.
+        RunError: it cannot be made or written to.
+    """
+    held = [name for name in ("record.json", "log.jsonl") if (output / name).exists()]
+    held += [path.name for path in (output / "checkpoints").glob("step-*.pt")]
+    if held and not resume:
+        raise ConfigError(f"{output} holds a run already ({held[-1]}): --resume goes on with it, or choose another")
+    try:
+        (output / "checkpoints").mkdir(parents=True, exist_ok=True)
+        probe = output / ".probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise RunError(f"cannot write to {output}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def stopping(run: Run):
+    """Let SIGTERM and Ctrl-C end the run after its step; a second one ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def ask(number, frame):
+        run.stop_signal = number
+        for each in signals:
+            signal.signal(each, signal.SIG_DFL)
+        run.progress.say(f"{signal.Signals(number).name}: finishing the step and saving")
+
+    for number in signals:
+        signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def explaining_memory(config: Config):
+    """Turn running out of memory into advice."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        out = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+        if not (out or "can't allocate memory" in str(error)):
+            raise
+        raise RunError(out_of_memory(config)) from error
+
+
+def out_of_memory(config: Config) -> str:
+    """What to try when a batch does not fit."""
+    parts = config.accumulate * 2
+    while config.batch_size % parts and parts < config.batch_size:
+        parts += 1
+    if parts > config.batch_size:
+        return f"out of memory with {config.batch_size} images a batch: use a smaller variant or resolution"
+    return (
+        f"out of memory with batch_size = {config.batch_size} in {config.accumulate} parts: try --set "
+        f"accumulate={parts} (the same batch, {config.batch_size // parts} images at a time), or --batch-size "
+        f"{max(1, config.batch_size // 2)} (the learning rate follows). What was saved is kept: a changed run "
+        "needs another --output"
+    )

@@ -1,0 +1,180 @@
+"""What a run shows while it trains: a bar or lines, log.jsonl, TensorBoard, a live plot."""
+
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+
+from .checkpoint import write_atomically
+from .errors import ConfigError, RunError
+
+
+class Progress:
+    """The eyes on a run. Only rank 0 writes and prints.
+
+    Args:
+        output: folder of the run.
+        is_main: whether this process is rank 0.
+        quiet: print nothing.
+        tensorboard: write events to ``output/tensorboard``.
+        on_epoch: called with the history after each epoch.
+
+    Raises:
+        ConfigError: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, output: Path, is_main: bool, quiet: bool, tensorboard: bool, on_epoch=None):
+        self.path = output / "log.jsonl"
+        self.is_main, self.quiet, self.on_epoch = is_main, quiet, on_epoch
+        self.file = self.bar = self.board = None
+        if tensorboard and is_main:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise ConfigError("--tensorboard needs tensorboard: pip install tensorboard") from None
+            self.board = SummaryWriter(output / "tensorboard")
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *error) -> None:
+        for thing in (self.bar, self.board, self.file):
+            if thing is not None:
+                with contextlib.suppress(OSError):  # every line was flushed; a full disk has been told
+                    thing.close()
+
+    def begin(self, run) -> None:
+        """Take the log back to where the run stands, and say what is about to happen."""
+        if not self.is_main:
+            return
+        kept = _lines_until(self.path, run.step, len(run.history))
+        write_atomically(self.path, "".join(kept).encode())
+        self.file = open(self.path, "a")
+        cfg, data = run.config, run.data
+        self.say(
+            f"{run.variant.name} on {data.id}: {len(data.train):,} images to train, {len(data.validation):,} to "
+            f"validate, {len(data.test):,} to test; {run.resolution} pixels, batches of {cfg.batch_size}, "
+            f"{run.group.size} × {run.group.device.type} in {run.precision}"
+        )
+        if run.step:
+            self.say(f"going on after step {run.step} of {cfg.epochs * run.steps_per_epoch}")
+        if not self.quiet and sys.stderr.isatty():
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                return  # lines do as well
+            total, per_step = cfg.epochs * run.steps_per_epoch * cfg.batch_size, cfg.batch_size
+            self.bar = tqdm(total=total, initial=run.step * per_step, unit=" images", unit_scale=True)
+
+    def step(self, entry: dict, run) -> None:
+        """The losses up to a step have been looked at."""
+        if not self.is_main:
+            return
+        self._log(entry)
+        if self.bar is not None:
+            self.bar.update(entry["step"] * run.config.batch_size - self.bar.n)
+            self.bar.set_postfix(epoch=entry["epoch"] + 1, loss=f"{entry['loss']:.3f}")
+        if self.board is not None:
+            self.board.add_scalar("train/loss", entry["loss"], entry["step"])
+            self.board.add_scalar("train/lr", entry["lr"], entry["step"])
+
+    def epoch(self, entry: dict, run) -> None:
+        """An epoch has ended."""
+        if not self.is_main:
+            return
+        self._log(entry)
+        done, epochs = len(run.history), run.config.epochs
+        left = run.wall / done * (epochs - done)
+        text = f"epoch {done}/{epochs}  loss {entry['train_loss']:.4f}"
+        if entry["validation_accuracy"] is not None:
+            text += f"  validation {100 * entry['validation_accuracy']:.2f} %"
+            if self.board is not None:
+                for name in ("validation_accuracy", "validation_loss"):
+                    self.board.add_scalar(name.replace("_", "/"), entry[name], entry["step"])
+        text += f"  {entry['images_per_second']:.0f} images/s  {time.strftime('%H:%M:%S', time.gmtime(left))} left"
+        self.say(text)
+        if self.on_epoch is not None:
+            self.on_epoch(run.history)
+
+    def end(self, record: dict) -> None:
+        """The run is finished."""
+        final, classes = record["final"], record["dataset"]["classes"]
+        self.say(
+            f"\n                 validation     test\n"
+            f"EMA weights        {100 * final['validation_accuracy']:7.2f} %"
+            f"{100 * final['test_accuracy']:7.2f} %\n"
+            f"without EMA        {100 * final['validation_accuracy_without_ema']:7.2f} %"
+            f"{100 * final['test_accuracy_without_ema']:7.2f} %\n"
+        )
+        if len(classes) <= 20:
+            pairs = zip(classes, final["per_class_accuracy"])
+            self.say("by class: " + ", ".join(f"{c} {100 * a:.1f} %" for c, a in pairs if a is not None))
+        self.say(f"{record['wall_time_s']:.0f} s; all of it is in {self.path.parent}")
+
+    def say(self, text: str) -> None:
+        """Print a line, beside the bar if there is one."""
+        if self.is_main and not self.quiet:
+            with contextlib.suppress(BrokenPipeError):  # `| head` must not end a run
+                self.bar.write(text) if self.bar is not None else print(text, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Print a warning, quiet or not."""
+        if self.is_main:
+            print(f"warning: {text}", file=sys.stderr, flush=True)
+
+    def _log(self, entry: dict) -> None:
+        try:
+            self.file.write(json.dumps(entry) + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise RunError(f"cannot write {self.path}: {error.strerror}; the checkpoints are whole") from error
+
+
+def _lines_until(path: Path, step: int, epochs: int) -> list[str]:
+    """The lines of the log that a run standing at ``step`` has written; a cut-off last one is not."""
+    kept = []
+    for line in path.read_text().splitlines(keepends=True) if path.exists() else []:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        late = entry["epoch"] >= epochs if entry["event"] == "epoch" else entry["step"] > step
+        if line.endswith("\n") and not late:
+            kept.append(line)
+    return kept
+
+
+class LivePlot:
+    """A plot of loss and accuracy that redraws itself in a notebook after each epoch.
+
+    Pass it as ``on_epoch`` to :func:`effnet_lib.train.train`. Needs matplotlib and IPython.
+    """
+
+    def __init__(self):
+        from IPython.display import display
+
+        self.handle = display("training …", display_id=True)
+
+    def __call__(self, history: list[dict]) -> None:
+        figure = plot_history(history)
+        self.handle.update(figure)
+        figure.clear()
+
+
+def plot_history(history: list[dict]):
+    """Loss and validation accuracy by epoch, as a matplotlib figure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = [entry["epoch"] + 1 for entry in history]
+    left.plot(epochs, [entry["train_loss"] for entry in history], label="training")
+    known = [entry for entry in history if entry["validation_accuracy"] is not None]
+    at = [entry["epoch"] + 1 for entry in known]
+    left.plot(at, [entry["validation_loss"] for entry in known], label="validation")
+    right.plot(at, [100 * entry["validation_accuracy"] for entry in known], color="C1")
+    left.set(xlabel="epoch", ylabel="loss")
+    right.set(xlabel="epoch", ylabel="validation accuracy, %")
+    left.legend()
+    return figure

@@ -1,0 +1,248 @@
+"""The record of a run: one JSON file that says what ran, on what, and what came out.
+
+The book draws its figures from these files. ``SCHEMA`` is JSON Schema; :func:`check_record`
+understands the part of it that is used here, so that reading a record needs no package.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from .errors import ConfigError
+
+_TEXT, _NUMBER, _COUNT = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_OPTIONAL = {"type": ["number", "null"]}
+
+
+def _object(required: dict, optional: dict | None = None) -> dict:
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": required | (optional or {}),
+        "additionalProperties": False,
+    }
+
+
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Record of a training run, version 1",
+} | _object(
+    {
+        "schema": {"type": "string", "enum": ["effnet-record-1"]},
+        "command": _TEXT,
+        "commit": {"type": ["string", "null"]},
+        "started": _TEXT,
+        "finished": _TEXT,
+        "seed": _COUNT,
+        "config": {"type": "object"},
+        "dataset": _object(
+            {
+                "id": _TEXT, "sha256": _TEXT, "hash_of": _TEXT, "classes": {"type": "array", "items": _TEXT},
+                "train": _COUNT, "validation": _COUNT, "test": _COUNT,
+            }
+        ),
+        "model": _object(
+            {
+                "variant": _TEXT, "parameters": _COUNT, "multiply_adds": {"type": ["integer", "null"], "minimum": 0},
+                "resolution": _COUNT, "output_stride": _COUNT,
+            }
+        ),
+        "device": _object(
+            {"name": _TEXT, "type": _TEXT, "processes": _COUNT, "threads": _COUNT, "precision": _TEXT}
+        ),
+        "versions": {"type": "object"},
+        "epochs": {
+            "type": "array",
+            "items": _object(
+                {
+                    "epoch": _COUNT, "step": _COUNT, "resolution": _COUNT, "lr": _NUMBER,
+                    "train_loss": _NUMBER, "validation_loss": _OPTIONAL, "validation_accuracy": _OPTIONAL,
+                    "images_per_second": _NUMBER, "seconds": _NUMBER,
+                }
+            ),
+        },
+        "images_per_second": _NUMBER,
+        "wall_time_s": _NUMBER,
+        "peak_memory_bytes": _COUNT,
+        "resumed": _COUNT,
+        "final": _object(
+            {
+                "test_accuracy": _SHARE, "test_loss": _NUMBER,
+                "validation_accuracy": _SHARE, "validation_loss": _NUMBER,
+                "test_accuracy_without_ema": _SHARE, "validation_accuracy_without_ema": _SHARE,
+                "best_epoch": _COUNT, "best_validation_accuracy": _SHARE,
+                "per_class_accuracy": {"type": "array", "items": {"type": ["number", "null"]}},
+                "confusion": {"type": "array", "items": {"type": "array", "items": _COUNT}},
+            }
+        ),
+    }
+)  # fmt: skip
+
+_KINDS = {
+    "object": dict, "array": list, "string": str, "number": (int, float), "integer": int, "null": type(None),
+}  # fmt: skip
+
+
+def check_record(record, schema: dict = SCHEMA, where: str = "record") -> None:
+    """Compare ``record`` with the schema.
+
+    Raises:
+        ConfigError: they differ; the message names the place, what stands there and what should.
+    """
+    kinds = schema.get("type", list(_KINDS))
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if isinstance(record, bool) or not isinstance(record, tuple(_KINDS[kind] for kind in kinds)):
+        raise ConfigError(f"{where} must be {' or '.join(kinds)}, got {record!r:.60}")
+    if "enum" in schema and record not in schema["enum"]:
+        raise ConfigError(f"{where} must be one of {schema['enum']}, got {record!r:.60}")
+    if isinstance(record, (int, float)):
+        low, high = schema.get("minimum", -float("inf")), schema.get("maximum", float("inf"))
+        if not low <= record <= high:
+            raise ConfigError(f"{where} must lie between {low} and {high}, got {record}")
+    if isinstance(record, dict):
+        properties = schema.get("properties", {})
+        for name in schema.get("required", ()):
+            if name not in record:
+                raise ConfigError(f"{where}.{name} is missing")
+        for name, value in record.items():
+            if name in properties:
+                check_record(value, properties[name], f"{where}.{name}")
+            elif schema.get("additionalProperties", True) is False:
+                raise ConfigError(f"{where}.{name} is not a field of a record")
+    if isinstance(record, list) and "items" in schema:
+        for i, value in enumerate(record):
+            check_record(value, schema["items"], f"{where}[{i}]")
+
+
+def read_record(path: str | Path) -> dict:
+    """The record in a file, or in the directory of a run; checked.
+
+    Raises:
+        ConfigError: there is none, or it is not one.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "record.json"
+    try:
+        record = json.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"no record {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None
+    try:
+        check_record(record)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return record
+
+
+def find_records(places: list[str]) -> list[tuple[str, dict]]:
+    """(name, record) of every record in the files and folders, searched to the bottom.
+
+    JSON files that are no records are passed over in folders, and are errors if named.
+    """
+    found = []
+    for place in map(Path, places):
+        if not place.exists():
+            raise ConfigError(f"there is no {place}")
+        if place.is_file() or (place / "record.json").exists():
+            found.append((str(place), read_record(place)))
+            continue
+        for path in sorted(place.rglob("*.json")):
+            try:
+                found.append((str(path.relative_to(place)), read_record(path)))
+            except ConfigError:
+                continue
+    return found
+
+
+def compare(records: list[tuple[str, dict]]) -> list[tuple]:
+    """Rows for a table: one a record, best test accuracy first."""
+    ordered = sorted(records, key=lambda pair: -pair[1]["final"]["test_accuracy"])
+    return [
+        (
+            name, r["config"]["recipe"], r["model"]["variant"], r["dataset"]["id"], r["seed"],
+            f"{100 * r['final']['test_accuracy']:.2f}", f"{100 * r['final']['validation_accuracy']:.2f}",
+            len(r["epochs"]), f"{r['images_per_second']:.0f}", f"{r['wall_time_s']:.0f}", r["device"]["name"],
+        )
+        for name, r in ordered
+    ]  # fmt: skip
+
+
+COLUMNS = (
+    "name", "recipe", "variant", "data", "seed", "test %", "validation %",
+    "epochs", "images/s", "seconds", "device",
+)  # fmt: skip
+
+
+# What a record says about the machine and the code
+
+
+def device_name(device) -> str:
+    """Such as ``NVIDIA A100-SXM4-40GB`` or the name of the processor."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def peak_memory(device) -> int:
+    """Most bytes in use so far: of tensors on a GPU, of the process on a CPU."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def versions() -> dict[str, str]:
+    """Versions of what took part."""
+    out = {"python": platform.python_version()}
+    for name in ("torch", "torchvision", "numpy", "timm", "scikit-learn"):
+        try:
+            out[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    from .. import __version__
+
+    return out | {"effnet_lib": __version__}
+
+
+def commit() -> str | None:
+    """The commit of the library's source, ``-dirty`` if files differ; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # not some other repository around us
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def command_line() -> str:
+    """The command as it could be typed again."""
+    import shlex
+
+    name = os.path.basename(sys.argv[0])
+    start = "python -m effnet_lib" if name == "__main__.py" else name
+    return " ".join([start, *map(shlex.quote, sys.argv[1:])])

@@ -1,0 +1,302 @@
+"""The engine and its command: what a run does, learns and says."""
+
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from tiny import make_tree, tiny_config
+
+from effnet_lib import build_model
+from effnet_lib.cli import main
+from effnet_lib.train import ConfigError, LivePlot, load_weights, make_config, train
+from effnet_lib.train.checkpoint import load_latest
+from effnet_lib.train.config import make_variant
+from effnet_lib.train.engine import fit
+from effnet_lib.train.report import confusion_matrix, worst_mistakes
+
+
+def test_the_training_loop_is_one_function_that_a_chapter_can_show():
+    assert len(inspect.getsource(fit).splitlines()) < 60
+
+
+def test_no_notebook_packages_are_needed():
+    """Training runs without jupyter, ipywidgets, torchinfo, timm and tensorboard; the rest without torch."""
+    code = (
+        "import sys\n"
+        "for name in ('IPython', 'jupyter_core', 'ipywidgets', 'torchinfo', 'timm', 'tensorboard', 'sklearn',"
+        " 'tqdm', 'matplotlib', 'safetensors'): sys.modules[name] = None\n"
+        "import effnet_lib.train.engine, effnet_lib.train.bench, effnet_lib.train.report"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    code = (
+        "import sys, effnet_lib.cli, effnet_lib.train.config, effnet_lib.train.record, effnet_lib.train.errors;"
+        "effnet_lib.cli.build_parser(); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_digits_reach_97_percent(tmp_path, capsys):
+    """Seed 0; `for s in 0 1 2; do effnet train --seed $s --output runs/digits-$s; done` does all
+    three, each in half a minute on two quiet cores."""
+    pytest.importorskip("sklearn")
+    assert main(["train", "--recipe", "digits", "--data", "digits", "--seed", "0", "--output", str(tmp_path)]) == 0
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["final"]["test_accuracy"] >= 0.97
+    assert record["final"]["validation_accuracy"] >= 0.95
+    assert record["dataset"]["id"] == "digits" and record["seed"] == 0
+    out = capsys.readouterr().out
+    assert "images/s" in out and "left" in out and "EMA weights" in out and "by class: 0 " in out
+
+
+def test_it_learns_to_tell_dark_from_light(tree, tmp_path):
+    seen = []
+    record = train(
+        tiny_config(tree, epochs=25, norm_momentum=0.3, ema_decay=0.5), tmp_path / "run", quiet=True,
+        on_epoch=lambda history: seen.append(len(history)),
+    )  # fmt: skip
+    losses = [entry["train_loss"] for entry in record["epochs"]]
+    assert losses[-1] < losses[0] and record["final"]["test_accuracy"] > 0.9
+    assert seen == list(range(1, 26))
+
+
+def test_the_seed_decides(tree, tmp_path):
+    finals = []
+    for i, seed in enumerate((0, 0, 1)):
+        train(tiny_config(tree, seed=seed, policy="rand", epochs=1), tmp_path / str(i), quiet=True)
+        finals.append(load_latest(tmp_path / str(i) / "checkpoints")["model"])
+    assert all(torch.equal(a, b) for a, b in zip(finals[0].values(), finals[1].values()))
+    assert not all(torch.equal(a, b) for a, b in zip(finals[0].values(), finals[2].values()))
+
+
+def still(tree, **changes):
+    """No randomness and no batch statistics: what remains is arithmetic."""
+    calm = {"freeze_norm": True, "dropout": 0.0, "stochastic_depth_rate": 0.0, "crop": "none", "flip": False}
+    return tiny_config(tree, **{**calm, "epochs": 1, "lr": 0.02, **changes})
+
+
+def test_accumulation_changes_nothing_but_memory(tree, tmp_path):
+    states = []
+    for parts in (1, 4):
+        train(still(tree, accumulate=parts), tmp_path / str(parts), quiet=True)
+        states.append(load_latest(tmp_path / str(parts) / "checkpoints")["model"])
+    for a, b in zip(*map(dict.values, states)):
+        assert torch.allclose(a.float(), b.float(), atol=1e-6)
+
+
+def test_the_loop_by_hand(tree, tmp_path):
+    """One epoch of SGD, written out with torch alone."""
+    from effnet_lib.train.data import epoch_order, load_data, reseed
+
+    config = still(tree, label_smoothing=0.1, clip_norm=0.5, weight_decay=0.01, momentum=0.9)
+    train(config, tmp_path / "run", quiet=True)
+    data = load_data(config)
+    reseed(config.seed)
+    variant = make_variant(config.variant).with_output_stride(32)
+    model = build_model(variant, 2, dropout=0.0, stochastic_depth_rate=0.0).eval()
+    mean, std = (torch.tensor(v)[:, None, None] for v in (data.mean, data.std))
+    buffers = {}
+    for step in range(2):
+        which = epoch_order(len(data.train), config.seed, 0)[step * 16 : step * 16 + 16]
+        x = (data.train.images[which].float() - mean) / std
+        log_p = model(x).log_softmax(1)
+        y = data.train.labels[which]
+        loss = -(0.9 * log_p[torch.arange(16), y] + 0.1 * log_p.mean(1)).mean()
+        grads = torch.autograd.grad(loss, list(model.parameters()))
+        norm = sum(g.square().sum() for g in grads).sqrt()
+        lr = 0.02 * (step + 1) / 2  # the whole run is warm-up
+        with torch.no_grad():
+            for p, g in zip(model.parameters(), grads):
+                g = g * min(1.0, 0.5 / (norm + 1e-6)) + (0.01 * p if p.ndim > 1 else 0)
+                buffers[p] = 0.9 * buffers[p] + g if p in buffers else g.clone()
+                p -= lr * (g + 0.9 * buffers[p])
+    trained = load_latest(tmp_path / "run" / "checkpoints")["model"]
+    for name, p in model.named_parameters():
+        assert torch.allclose(p, trained[name], atol=2e-6), name
+
+
+@pytest.mark.parametrize("changes", [
+    {"optimizer": "rmsprop_tf", "schedule": "staircase", "lr": 0.01},
+    {"optimizer": "adamw", "schedule": "constant", "lr": 0.001, "clip_norm": 1.0},
+    {"precision": "bf16", "mixup": 0.2, "cutmix": 1.0, "policy": "rand", "cutout": 4},
+    {"progressive": "paper", "stages": 2, "min_resolution": 8, "crop": "resized", "channels_last": True},
+    {"storage": "stream", "crop": "resized", "resolution": 24, "policy": "trivial"},
+    {"evaluate_every": 2, "eval_resolution": 24},
+])  # fmt: skip
+def test_settings_run(tree, tmp_path, changes):
+    record = train(tiny_config(tree, **{"epochs": 3, **changes}), tmp_path / "run", quiet=True)
+    assert all(entry["train_loss"] < 20 for entry in record["epochs"])
+    if "progressive" in changes:
+        assert [entry["resolution"] for entry in record["epochs"]] == [8, 8, 16]
+    if "evaluate_every" in changes:
+        assert [e["validation_accuracy"] is None for e in record["epochs"]] == [True, False, False]
+        assert record["model"]["resolution"] == 24
+
+
+def test_tensorboard(tree, tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    train(tiny_config(tree, epochs=1), tmp_path / "run", quiet=True, tensorboard=True)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    assert {"train/loss", "train/lr", "validation/accuracy"} <= set(events.Tags()["scalars"])
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ConfigError, match="pip install tensorboard"):
+        train(tiny_config(tree), tmp_path / "other", quiet=True, tensorboard=True)
+
+
+def test_live_plot(tree, tmp_path):
+    pytest.importorskip("IPython")
+    plot = LivePlot()
+    updates = []
+    plot.handle = type("Handle", (), {"update": lambda self, figure: updates.append(len(figure.axes))})()
+    train(tiny_config(tree, epochs=2), tmp_path / "run", quiet=True, on_epoch=plot)
+    assert updates == [2, 2]
+
+
+def test_a_bar_on_a_terminal(tree, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    train(tiny_config(tree, epochs=2), tmp_path / "run")
+    err = capsys.readouterr().err
+    assert "images/s" in err and "loss=" in err and "<" in err  # rate, loss, time left
+
+
+def test_weights_in(tree, tmp_path):
+    config = tiny_config(tree, epochs=1)
+    train(config, tmp_path / "run", quiet=True)
+    state = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)
+    variant = make_variant(config.variant)
+    for path in (tmp_path / "run" / "weights.pt", next((tmp_path / "run" / "checkpoints").glob("*.pt"))):
+        model = build_model(variant, 2)
+        assert load_weights(model, path) == []
+        assert all(torch.equal(t, state[n]) for n, t in model.state_dict().items())
+    other = build_model(variant, 5)
+    assert load_weights(other, tmp_path / "run" / "weights.pt") == ["classifier.weight", "classifier.bias"]
+    assert torch.equal(other.stem[0].weight, state["stem.0.weight"])
+    renamed = {f"theirs.{i}": t for i, t in enumerate(state.values())}
+    torch.save(renamed, tmp_path / "renamed.pt")
+    load_weights(other := build_model(variant, 2), tmp_path / "renamed.pt")
+    assert torch.equal(other.head[0].weight, state["head.0.weight"])
+    safetensors = pytest.importorskip("safetensors.torch")
+    safetensors.save_file(state, tmp_path / "w.safetensors")
+    load_weights(other := build_model(variant, 2), tmp_path / "w.safetensors")
+    assert torch.equal(other.head[0].weight, state["head.0.weight"])
+    (tmp_path / "bad.safetensors").write_bytes(b"no")
+    torch.save([1, 2], tmp_path / "list.pt")
+    for path, message in (
+        (tmp_path / "none.pt", "there is no file"),
+        (tmp_path / "bad.safetensors", "not a safetensors file"),
+        (tmp_path / "list.pt", "does not hold named tensors"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_weights(other, path)
+    with pytest.raises(ConfigError, match="of another network"):
+        load_weights(build_model("b0", 2), tmp_path / "run" / "weights.pt")
+    tuned = train(tiny_config(tree, epochs=1, weights=str(tmp_path / "w.safetensors")), tmp_path / "tuned", quiet=True)
+    assert tuned["config"]["weights"].endswith("w.safetensors")
+
+
+def test_confusion_and_mistakes_by_hand():
+    predicted, labels = torch.tensor([0, 2, 1, 1, 0]), torch.tensor([0, 1, 1, 2, 2])
+    assert confusion_matrix(predicted, labels, 3) == [[1, 0, 0], [0, 1, 1], [1, 1, 0]]
+    losses = torch.tensor([0.1, 2.0, 0.1, 5.0, 3.0])
+    assert worst_mistakes(predicted, labels, losses, 2) == [3, 4]
+
+
+BAD = [
+    (("--recipe", "cifr"), "did you mean cifar"),
+    (("--set", "warmup=1"), "did you mean warmup_epochs"),
+    (("--set", "warmup"), "NAME=VALUE"),
+    (("--epochs", "0"), "epochs must be at least 1, got 0"),
+    (("--batch-size", "-1"), "batch_size must be at least 1, got -1"),
+    (("--lr", "0"), "lr must be above 0"),
+    (("--lr", "x"), "lr must be a number"),
+    (("--variant", "b9"), "did you mean"),
+    (("--data", "/no/such"), "nor a folder of images"),
+    (("--workers", "9999"), "more than the"),
+    (("--device", "cuda:99"), "GPUs"),
+    (("--batch-size", "4096"), "too few for one batch of 4096: try --batch-size"),
+    (("--weights", "/no/such.pt"), "there is no file /no/such.pt"),
+    (("--set", "output_stride=7"), "output_stride must be one of"),
+    (("--config", "/no/such.json"), "cannot read /no/such.json"),
+    (("--nonsense",), "--nonsense"),
+]
+
+
+@pytest.mark.parametrize("arguments, message", BAD)
+def test_bad_arguments_are_one_line_and_status_2(tree, tmp_path, capsys, arguments, message):
+    (tmp_path / "c.json").write_text(tiny_config(tree).to_json())
+    start = [] if arguments[0] in ("--recipe", "--config") else ["--config", str(tmp_path / "c.json")]
+    try:
+        status = main(["train", "--output", str(tmp_path / "run"), *start, *arguments])
+    except SystemExit as stop:
+        status = stop.code
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "") and message in err and err.count("\n") == 1
+    assert not list(tmp_path.glob("run/*.json*"))
+
+
+def test_faults_of_the_machine_are_one_line_and_status_1(tmp_path, capsys):
+    tree = make_tree(tmp_path / "data", suffix="jpg")
+    file = next((tree / "train" / "dark").iterdir())
+    file.write_bytes(file.read_bytes()[:200])
+    (tmp_path / "c.json").write_text(tiny_config(tree).to_json())
+    (tmp_path / "file").write_text("")
+    for output, message in ((tmp_path / "run", file.name), (tmp_path / "file" / "run", "cannot write to")):
+        assert main(["train", "--config", str(tmp_path / "c.json"), "--output", str(output)]) == 1
+        out, err = capsys.readouterr()
+        assert out == "" and message in err and err.count("\n") == 1
+
+
+def test_printing_and_saving_settings(tmp_path, capsys):
+    assert main(["train", "--recipe", "cifar", "--set", "clip-norm=2", "--variant", "v2_b0", "--print"]) == 0
+    text = capsys.readouterr().out
+    assert json.loads(text)["clip_norm"] == 2.0 and json.loads(text)["variant"] == "v2_b0"
+    (tmp_path / "mine.json").write_text(text)
+    assert main(["train", "--config", str(tmp_path / "mine.json"), "--print"]) == 0
+    assert capsys.readouterr().out == text
+    assert make_config("cifar").clip_norm is None
+
+
+def test_fine_tuning_wants_weights(tree, tmp_path, capsys):
+    arguments = ["--recipe", "fine_tune", "--data", str(tree), "--batch-size", "8", "--output", str(tmp_path / "run")]
+    assert main(["train", *arguments]) == 2
+    assert "--weights FILE" in capsys.readouterr().err
+
+
+def test_resume_takes_the_settings_of_the_run(tree, tmp_path, capsys):
+    output = str(tmp_path / "run")
+    (tmp_path / "c.json").write_text(tiny_config(tree, epochs=1).to_json())
+    assert main(["train", "--config", str(tmp_path / "c.json"), "--output", output, "--quiet", "--resume"]) == 0
+    capsys.readouterr()
+    assert main(["train", "--resume", "--output", output]) == 0
+    assert "finished already" in capsys.readouterr().out
+    for arguments, message in (
+        (["--resume", "--output", output, "--seed", "4"], "seed was 0, now 4"),
+        (["--recipe", "digits", "--output", output], "holds a run already"),
+        (["--resume"], "--resume needs --output"),
+    ):
+        assert main(["train", *arguments]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_bench(capsys):
+    arguments = ["bench", "--resolution", "32", "--batch-size", "2", "--rounds", "2", "--steps", "1", "--json"]
+    assert main(arguments) == 0
+    result = json.loads(capsys.readouterr().out)
+    names = {row["implementation"] for row in result["results"]}
+    assert {"effnet_lib", "torchvision", "timm"} == names
+    ours = [row for row in result["results"] if row["implementation"] == "effnet_lib"]
+    assert [row["mode"] for row in ours] == ["training", "inference"]
+    for row in result["results"]:
+        assert row["multiply_adds_per_second"] == pytest.approx(row["images_per_second"] * result["multiply_adds"])
+    assert all(row["ratio_to_ours"] == 1 for row in ours)
+    assert main([*arguments[:-1]]) == 0
+    assert "ratio to ours" in capsys.readouterr().out
+    for wrong, message in ((["--batch-size", "0"], "batch_size"), (["--variant", "b99"], "b99")):
+        assert main(["bench", *wrong]) == 2
+        assert message in capsys.readouterr().err
