@@ -9,8 +9,10 @@ One machine, and one worker that may die without ending the run (it resumes by i
     torchrun --standalone --nproc-per-node=8 --max-restarts=3 -m effnet_lib train
         --recipe paper --data /data/imagenet --output runs/b0
 
-Several machines that see one file system: the same on each, with a common meeting point::
+Several machines that see one file system: the same on each, with a common meeting point (the
+variable makes every attempt after a failure meet in a fresh store)::
 
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
     torchrun --nnodes=2 --nproc-per-node=8 --rdzv-backend=c10d --rdzv-id=b0
         --rdzv-endpoint=first-machine:29500 --max-restarts=3 -m effnet_lib train …
 
@@ -117,11 +119,29 @@ def join(device: str):
     if size == 1:
         yield Group(0, 1, chosen)
         return
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    _start_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Group(rank, size, chosen)
     finally:
         dist.destroy_process_group()
+
+
+def _start_group(backend: str) -> None:
+    """Meet the other processes; after a restart, under a name that no earlier attempt has used.
+
+    torchrun keeps one store of addresses for all attempts, and a process that reads the
+    address of a dead one waits for it in vain. On one machine the attempts are counted alike;
+    on several they are not, and torchrun has to be told: TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1.
+    """
+    one_machine = os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]
+    if not (one_machine and was_restarted()):
+        dist.init_process_group(backend)
+        return
+    from torch.distributed.rendezvous import rendezvous
+
+    store, rank, size = next(rendezvous("env://"))
+    store = dist.PrefixStore(f"attempt-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
 
 
 def was_restarted() -> bool:
