@@ -125,15 +125,27 @@ def main(argv: list[str] | None = None) -> int:
         status = args.run(args) or 0
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stderr.close()
+        _discard_output()
         return 0
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         print(f"effnet {args.command}: error: {_one_line(error)}", file=sys.stderr)
         return 2
     except OSError as error:
+        _discard_output()
         print(f"effnet {args.command}: error: cannot write: {_one_line(error)}", file=sys.stderr)
         return 1
     return status
+
+
+def _discard_output() -> None:
+    """Send what is still in the buffer nowhere: at its end Python would try to write it again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, sys.stdout.fileno())
+    except (OSError, ValueError):  # there is no such file beneath, in a test for instance
+        pass
+    finally:
+        os.close(nowhere)
 
 
 def run_table(args: argparse.Namespace) -> None:
@@ -279,7 +291,7 @@ def run_train(args: argparse.Namespace) -> int:
         return 0
     output = args.output or f"runs/{config.recipe}-{config.variant.replace('=', '')}-{config.seed}"
 
-    # Threads that wait shall sleep: spinning made training 4 to 8 times slower on a CPU that is
+    # Threads that wait shall sleep: spinning made training several times slower on a CPU that is
     # shared with other programs. torch reads this when it is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
