@@ -34,6 +34,9 @@ _PUBLIC = {
     "layers": ("ConvNormAct", "SqueezeExcite", "StochasticDepth"),
     "blocks": ("FusedMBConv", "MBConv"),
     "model": ("EfficientNet", "build_model"),
+    "images": ("Preprocessing",),
+    "releases": ("DownloadError", "Weights", "WeightsError", "get_weights", "list_weights"),
+    "weights": ("LoadedWeights", "Prediction", "classify", "load_weights", "open_weights", "save_weights"),
     "explore": ("phi_explorer",),
     "exercises": ("check",),
 }
