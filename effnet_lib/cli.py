@@ -289,7 +289,8 @@ def run_train(args: argparse.Namespace) -> int:
     if args.print:
         print(config.to_json())
         return 0
-    output = args.output or f"runs/{config.recipe}-{config.variant.replace('=', '')}-{config.seed}"
+    what = re.sub(r"[^\w.,=-]+", "-", config.variant or Path(config.weights or "").name).replace("=", "")
+    output = args.output or f"runs/{config.recipe}-{what}-{config.seed}"
 
     # Threads that wait shall sleep: spinning made training several times slower on a CPU that is
     # shared with other programs. torch reads this when it is first imported.

@@ -10,6 +10,7 @@ from .blocks import FusedMBConv, MBConv
 from .layers import ConvNormAct, SqueezeExcite
 from .scaling import positive_int, positive_number, rate
 from .variants import Variant, as_variant
+from .weights import classify, describe, needed_preprocessing, open_weights
 
 BLOCKS = {"mbconv": MBConv, "fused_mbconv": FusedMBConv}
 
@@ -92,14 +93,10 @@ class EfficientNet(nn.Module):
 
     def preprocess(self, images) -> Tensor:
         """Images as the weights want them; see :class:`Preprocessing`."""
-        from .weights import needed_preprocessing
-
         return needed_preprocessing(self)(images)
 
     def classify(self, images, k: int = 5, preprocessing=None) -> list:
         """The ``k`` likeliest classes of an image, or of each image; see :func:`effnet_lib.classify`."""
-        from .weights import classify
-
         return classify(self, images, k, preprocessing)
 
     def _check(self, x: Tensor) -> None:
@@ -178,8 +175,6 @@ def build_model(
         raise TypeError("a variant is needed, such as 'b0', or weights that say what they are of")
     loaded = None
     if weights is not None:
-        from .weights import describe, open_weights
-
         loaded = open_weights(weights, variant, sha256, padding, norm_eps)
         named, padding = loaded.weights.variant, padding or loaded.weights.padding
         sizes = {"num_classes": loaded.weights.num_classes, "in_channels": loaded.in_channels} | sizes

@@ -86,9 +86,12 @@ class LoadedWeights:
         variant = model.variant
         found = differences(variant, model.num_classes, model.in_channels, shapes, _KEY, head=not new_head)
         if found:
-            only_head = not differences(variant, model.num_classes, model.in_channels, shapes, _KEY, head=False)
-            hint = ". To begin with a new classifier, say new_head=True" if only_head else ""
-            raise WeightsError(f"{_misfit(self.weights.name, variant, found)}{hint}")
+            if differences(variant, model.num_classes, model.in_channels, shapes, _KEY, head=False):
+                raise WeightsError(_misfit(self.weights.name, variant, found))
+            raise WeightsError(
+                f"the weights {self.weights.name} are of {self.weights.num_classes} classes, and {model.num_classes} "
+                f"were asked for: {'; '.join(found)}. To begin with a new classifier, say new_head=True"
+            )
         skipped = head if new_head else ()
         model.load_state_dict(own | {name: t for name, t in self.tensors.items() if name not in skipped})
 

@@ -39,7 +39,8 @@ class Config:
     Attributes:
         recipe: name of the recipe that it started from.
         data: ``digits``, ``cifar10``, ``cifar100`` or the path of an ImageFolder tree.
-        variant: a released variant's name, or ``phi=-4``, or ``phi=-4,base=v2_b0``.
+        variant: a released variant's name, or ``phi=-4``, or ``phi=-4,base=v2_b0``; None takes it
+            from ``weights``.
         output_stride: 32, 16 or 8; smaller values suit small images. None leaves the variant's.
         resolution: side of the training images in pixels; None takes the size of a small data
             set, or the variant's own.
@@ -74,8 +75,11 @@ class Config:
         min_resolution: image side of the first of these stages.
         validation: share of the training images held out for validation.
         evaluate_every: epochs between validations; each is followed by a checkpoint.
-        weights: file to start from (.safetensors, or .pt read with weights_only); None starts
-            afresh.
+        weights: what to start from, as :func:`effnet_lib.build_model` takes it: ``lite``,
+            ``torchvision``, ``timm:tf_efficientnet_b0.in1k``, a file; None starts afresh. Padding,
+            batch norm's eps and the normalisation of RGB images follow the weights.
+        freeze_epochs: first epochs in which the classifier alone is trained, under a network
+            that stays as the weights have it, in eval mode.
         precision: ``auto`` is bf16 or fp16 autocast by what the GPU can do, and fp32 on a CPU.
         channels_last: memory layout; faster on GPUs with tensor cores.
         compile: whether to use ``torch.compile``.
@@ -92,7 +96,7 @@ class Config:
 
     recipe: str
     data: str
-    variant: str
+    variant: str | None
     output_stride: int | None = None
     resolution: int | None = None
     eval_resolution: int | None = None
@@ -134,6 +138,7 @@ class Config:
     validation: float = 0.1
     evaluate_every: int = 1
     weights: str | None = None
+    freeze_epochs: int = 0
     precision: str = "auto"
     channels_last: bool = True
     compile: bool = False
@@ -173,7 +178,14 @@ class Config:
                 f"workers = {self.workers} are more than the {cores} cores of this machine: "
                 f"set workers to {cores} or less"
             )
-        make_variant(self.variant)
+        if self.freeze_epochs > self.epochs:
+            raise ConfigError(f"freeze_epochs = {self.freeze_epochs} are more than the run's {self.epochs} epochs")
+        if self.freeze_epochs and not self.weights:
+            raise ConfigError("freeze_epochs keeps the network as the weights have it, and there are none: give weights")
+        if self.variant is not None:
+            make_variant(self.variant)
+        elif not self.weights and self.recipe != "fine_tune":
+            raise ConfigError("variant is none and there are no weights to take it from: give one of the two")
 
     @property
     def peak_lr(self) -> float:
@@ -205,7 +217,7 @@ _RANGES = (
     ("cutmix", 0, 100), ("mix_probability", 0, 1), ("plain_epochs", 0, _MANY), ("dropout", 0, 0.99),
     ("stochastic_depth_rate", 0, 0.99), ("norm_eps", 1e-12, 1), ("norm_momentum", 0, 1),
     ("stages", 1, 100), ("resolution", 8, 4096), ("eval_resolution", 8, 4096),
-    ("min_resolution", 8, 4096), ("validation", 0.001, 0.9), ("evaluate_every", 1, _MANY),
+    ("freeze_epochs", 0, _MANY), ("min_resolution", 8, 4096), ("validation", 0.001, 0.9), ("evaluate_every", 1, _MANY),
     ("workers", 0, _MANY), ("checkpoint_every", 0, _MANY), ("keep", 1, _MANY),
     ("log_every", 1, _MANY),
 )  # fmt: skip
@@ -351,7 +363,7 @@ RECIPES = {
     ),
     # From pretrained weights: a low rate, little noise, and a short run.
     "fine_tune": Config(
-        "fine_tune", "cifar10", "b0", epochs=10, batch_size=64, lr=0.01, lr_batch=64,
+        "fine_tune", "cifar10", None, epochs=10, batch_size=64, lr=0.01, lr_batch=64,
         weight_decay=1e-4, warmup_epochs=1.0, label_smoothing=0.1, ema_decay=0.999,
         crop="resized", min_area=0.35, flip=True, policy="none", checkpoint_every=500,
     ),
