@@ -4,11 +4,11 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from .files import find_file
 from .scaling import positive_int
 
 #: An image that grows beyond this many pixels in resizing is refused: it is a thread, not a picture.
@@ -142,12 +142,8 @@ def read_image(source, mode: str = "RGB"):
     if isinstance(source, Image.Image):
         named, opened = "the image", source
     elif isinstance(source, (str, os.PathLike)):
-        path = Path(source)
+        path = find_file(source, "the path of an image")
         named, opened = f"{path}", None
-        if not path.exists():
-            raise ValueError(f"there is no file {path}")
-        if not path.is_file():
-            raise ValueError(f"{path} is {'a directory' if path.is_dir() else 'not a file'}: give the path of an image")
     else:
         raise TypeError(
             f"expected a path, a PIL image or a tensor, got {type(source).__name__}"

@@ -6,7 +6,6 @@ follows from the stage table, so that no network has to be built to tell whether
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from .variants import Variant, get_variant, list_variants
@@ -49,14 +48,8 @@ class TensorName(NamedTuple):
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Names:
-    """Names in a file: which scheme they belong to, and which network, as far as they tell.
-
-    Attributes:
-        scheme: one of ``SCHEMES``.
-        prefix: what stands before every name, such as ``module.``.
-    """
+class Names(NamedTuple):
+    """Whose names those in a file are: one of ``SCHEMES``, and what stands before every one."""
 
     scheme: str
     prefix: str

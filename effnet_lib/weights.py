@@ -18,6 +18,8 @@ import pickle
 import re
 import types
 import typing
+import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +28,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .files import write_atomically
+from .files import find_file, write_atomically
 from .images import Preprocessing
 from .layers import ACTIVATIONS
 from .naming import (
@@ -178,10 +180,7 @@ def open_weights(
         )
     release, path = None, Path(weights).expanduser()
     if isinstance(weights, os.PathLike) or _looks_like_a_path(weights):
-        if not path.exists():
-            raise WeightsError(f"there is no file {path}")
-        if not path.is_file():
-            raise WeightsError(f"{path} is {'a directory' if path.is_dir() else 'not a file'}: give the file of the weights")
+        path = find_file(path, "the file of the weights", WeightsError)
     else:
         release = find_release(weights, variant)
         path = release.fetch()
@@ -201,7 +200,7 @@ def _looks_like_a_path(text: str) -> bool:
     if text.partition(":")[0] in ("torchvision", "timm", "lite"):
         return False
     suffixes = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
-    return os.sep in text or text.startswith("~") or text.endswith(suffixes) or Path(text).exists()
+    return os.sep in text or text.startswith("~") or text.endswith(suffixes) or (text != "" and os.path.lexists(text))
 
 
 # Reading
@@ -221,14 +220,16 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], str | None]:
     length = int.from_bytes(content[:8], "little")
     if content[8:9] == b"{":
         return _parse_safetensors(content, path, length)
+    whole = content[:2] == b"PK" and zipfile.is_zipfile(io.BytesIO(content))
     try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if content[:2] == b"PK" or re.search(r"GLOBAL|[Uu]nsupported (operand|class|operator)|allowed", str(error)):
+        if whole or re.search(r"GLOBAL|[Uu]nsupported (operand|class|operator)|allowed", str(error)):
             raise WeightsError(
                 f"{path} is refused: it holds more than numbers and text, and reading it could run code"
             ) from None
-        raise WeightsError(f"{path} is not a file of weights, or is damaged") from None
+        raise WeightsError(f"{path} is not a file of weights, or is cut off or damaged") from None
     except Exception:  # a damaged file makes the reader raise nearly anything
         raise WeightsError(
             f"{path} is not a file of weights, or is cut off: neither safetensors nor a file of torch.save"
