@@ -460,7 +460,8 @@ def download(url: str, sha256: str | None = None) -> Path:
             f"some other way and put it at {path}"
         ) from None
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
     return path
 
 
