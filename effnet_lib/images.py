@@ -43,8 +43,8 @@ class Preprocessing:
     def __post_init__(self):
         for name in ("resize", "crop"):
             value = positive_int(name, getattr(self, name))
-            if value > 4096:
-                raise ValueError(f"{name} must be at most 4096 pixels, got {value}")
+            if value > 8192:
+                raise ValueError(f"{name} must be at most 8192 pixels, got {value}")
         if self.interpolation not in ("bilinear", "bicubic"):
             raise ValueError(f"interpolation must be 'bilinear' or 'bicubic', got {self.interpolation!r:.60}")
         if not isinstance(self.squash, bool):

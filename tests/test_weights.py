@@ -611,7 +611,7 @@ DAMAGED = [
     (lambda f: f["variant"].pop("name"), "name"),
     (lambda f: f.pop("variant"), "variant"),
     (lambda f: f.update(variant=None), "variant is None"),
-    (lambda f: f["preprocessing"].update(crop=10**9), "crop must be at most 4096"),
+    (lambda f: f["preprocessing"].update(crop=10**9), "crop must be at most 8192"),
     (lambda f: f["preprocessing"].update(mean=[1]), "std must be as many numbers as mean"),
     (lambda f: f["preprocessing"].update(interpolation="magic"), "interpolation must be"),
     (lambda f: f.update(categories=["a"]), "3 classes and 1 names"),

@@ -6,6 +6,7 @@ checkpoint does, bit for bit, what it would have done without the interruption.
 """
 
 import contextlib
+import io
 import json
 import math
 import signal
@@ -24,12 +25,12 @@ from ..cost import count_cost
 from ..images import Preprocessing
 from ..model import build_model
 from ..releases import DownloadError, Weights, WeightsError
-from ..variants import MIN_RESOLUTION
 from ..weights import LoadedWeights, describe_json, encode_weights, open_weights
 from . import record as records
+from .anchors import build_anchor, measure_cost
 from .augment import Augment
 from .checkpoint import load_latest, save_checkpoint, write_atomically
-from .config import Config, config_from_json, make_variant
+from .config import ANCHORS, Config, config_from_json, make_variant
 from .data import DataSet, enlarged, load_data, make_loader, reseed
 from .distributed import Group, join, was_restarted
 from .errors import ConfigError, Interrupted, RunError
@@ -120,16 +121,21 @@ class Run:
     ):  # fmt: skip
         self.config, self.data, self.group, self.output, self.progress = config, data, group, output, progress
         check_batches(config, data, group)
-        self.variant = source.weights.variant if source else make_variant(config.variant)
-        if config.output_stride is not None:
+        if source:
+            self.variant = source.weights.variant
+        else:
+            self.variant = None if config.variant in ANCHORS else make_variant(config.variant)
+        if self.variant and config.output_stride is not None:
             try:
                 self.variant = self.variant.with_output_stride(config.output_stride)
             except ValueError as error:
                 raise ConfigError(str(error)) from None
-        self.resolution = config.resolution or data.size or self.variant.train_resolution
-        self.eval_resolution = config.eval_resolution or (
-            self.resolution if config.resolution or data.size else self.variant.resolution
-        )
+        self.name = self.variant.name if self.variant else config.variant
+        given = config.resolution or data.size
+        if not (given or self.variant):
+            raise ConfigError(f"variant {config.variant} has no resolution of its own: set resolution")
+        self.resolution = given or self.variant.train_resolution
+        self.eval_resolution = config.eval_resolution or given or self.variant.resolution
         self.steps_per_epoch = len(data.train) // config.batch_size
 
         reseed(config.seed)
@@ -138,18 +144,10 @@ class Run:
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
-        try:
-            model = build_model(
-                self.variant, len(data.classes), data.channels,
-                padding=source and source.weights.padding,
-                dropout=config.dropout, stochastic_depth_rate=config.stochastic_depth_rate,
-                norm_eps=config.norm_eps, norm_momentum=config.norm_momentum,
-            )  # fmt: skip
-            if source:
-                source.copy_to(model, new_head=not same_classes(source.weights, data.classes))
-        except WeightsError as error:
-            raise ConfigError(str(error)) from None
-        model.weights = self.describe(model, source)
+        if self.variant is None:
+            model = build_anchor(config.variant, len(data.classes), data.channels, config.dropout or 0.0)
+        else:
+            model = self.build(source)
         self.model = model.to(device, memory_format=layout)
         self.stages = make_stages(config, self.resolution, model.dropout.p)
         self.ema = make_ema(self.model, config.ema_decay)
@@ -173,6 +171,31 @@ class Run:
         self._wall_before, self._started = 0.0, time.monotonic()
         self._begun = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.clock = Clock()
+
+    def build(self, source: LoadedWeights | None) -> nn.Module:
+        """The network that the settings describe, with the weights that it starts from.
+
+        Raises:
+            ConfigError: the weights do not fit.
+        """
+        cfg, classes = self.config, self.data.classes
+        try:
+            model = build_model(
+                self.variant, len(classes), self.data.channels, padding=source and source.weights.padding,
+                dropout=cfg.dropout, stochastic_depth_rate=cfg.stochastic_depth_rate,
+                norm_eps=cfg.norm_eps, norm_momentum=cfg.norm_momentum,
+            )  # fmt: skip
+            if source:
+                source.copy_to(model, new_head=not same_classes(source.weights, classes))
+        except WeightsError as error:
+            raise ConfigError(f"weights: {error}") from None
+        model.weights = self.describe(model, source)
+        return model
+
+    @property
+    def backbone(self) -> tuple[nn.Module, ...]:
+        """All of the network but its classifier."""
+        return self.model.stem, self.model.stages, self.model.head
 
     def wrap(self) -> nn.Module:
         """The model as the loop calls it: over all processes, compiled if asked for."""
@@ -201,15 +224,14 @@ class Run:
     def begin_epoch(self, epoch: int):
         """Set size and regularisation for the epoch, and the network to training."""
         stage = stage_at(self.stages, epoch, self.config.epochs)
-        backbone = (self.model.stem, self.model.stages, self.model.head)
         if self.frozen != (epoch < self.config.freeze_epochs):
             self.frozen = not self.frozen
-            for part in backbone:
+            for part in self.backbone:
                 part.requires_grad_(not self.frozen)
             self.network = self.wrap()  # DistributedDataParallel must know whose gradients will come
         self.network.train()
         if self.frozen:
-            for part in backbone:
+            for part in self.backbone:
                 part.eval()
         self.model.dropout.p = stage.dropout
         if self.config.freeze_norm:
@@ -324,7 +346,7 @@ class Run:
             "config": self.config.to_json(),
             "dataset": {"id": self.data.id, "sha256": self.data.sha256},
             "step": self.step,
-            "effnet_lib": describe_json(self.ema.module),
+            "effnet_lib": describe_json(self.ema.module) if self.variant else None,
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -384,6 +406,15 @@ class Run:
 
     # The end
 
+    def cost(self) -> tuple[int, int | None]:
+        """Parameters, and multiply-adds for one image of evaluation; None where it is too small to count."""
+        channels, size = self.data.channels, self.eval_resolution
+        if self.variant is None:
+            return measure_cost(self.model, size, channels)
+        counted = max(size, self.variant.output_stride)  # parameters do not depend on it
+        cost = count_cost(self.variant, counted, len(self.data.classes), channels)
+        return cost.parameters, cost.multiply_adds if counted == size else None
+
     def finish(self) -> dict:
         """Look at the test images, once, and make the record."""
         from .report import confusion_matrix, write_report
@@ -402,9 +433,7 @@ class Run:
         final |= {"per_class_accuracy": per_class, "confusion": confusion}
         device = self.group.device
         seconds = sum(entry["seconds"] for entry in self.history)
-        resolution = self.eval_resolution
-        size = max(resolution, MIN_RESOLUTION)  # parameters do not depend on it
-        cost = count_cost(self.variant, size, len(data.classes), data.channels)
+        parameters, multiply_adds = self.cost()
         record = {
             "schema": "effnet-record-1",
             "command": records.command_line(),
@@ -418,9 +447,9 @@ class Run:
                 "train": len(data.train), "validation": len(data.validation), "test": len(data.test),
             },
             "model": {
-                "variant": self.variant.name, "parameters": cost.parameters,
-                "multiply_adds": cost.multiply_adds if size == resolution else None,
-                "resolution": resolution, "output_stride": self.variant.output_stride,
+                "variant": self.name, "parameters": parameters, "multiply_adds": multiply_adds,
+                "resolution": self.eval_resolution,
+                "output_stride": self.variant.output_stride if self.variant else 8,
             },
             "device": {
                 "name": records.device_name(device), "type": device.type, "processes": self.group.size,
@@ -436,14 +465,23 @@ class Run:
         }  # fmt: skip
         records.check_record(record)
         if self.group.is_main:
-            averaged = self.ema.module
-            averaged.weights = replace(averaged.weights, top1=round(100 * final["test_accuracy"], 3))
-            for suffix in weight_files():
-                write_atomically(self.output / f"weights{suffix}", encode_weights(averaged, suffix))
+            self.save_weights(round(100 * final["test_accuracy"], 3))
             write_report(self.output, record, data.test, predicted, probability, losses)
             text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
             write_atomically(self.output / "record.json", text.encode())
         return record
+
+
+    def save_weights(self, top1: float) -> None:
+        """Write the averaged weights, and with them what is known about them."""
+        model = self.ema.module
+        if self.variant is None:  # an anchor: a bare state dict
+            buffer = io.BytesIO()
+            torch.save(model.state_dict(), buffer)
+            return write_atomically(self.output / "weights.pt", buffer.getvalue())
+        model.weights = replace(model.weights, top1=top1)
+        for suffix in weight_files():
+            write_atomically(self.output / f"weights{suffix}", encode_weights(model, suffix))
 
 
 class Clock:
@@ -483,7 +521,7 @@ def open_source(config: Config) -> LoadedWeights | None:
             raise ConfigError("the recipe fine_tune starts from weights: give --weights lite or --weights FILE")
         return None
     variant = config.variant
-    if variant is not None and variant.startswith("phi="):
+    if variant is not None and "=" in variant:
         variant = make_variant(variant)
     try:
         return open_weights(config.weights, variant, norm_eps=config.norm_eps)
