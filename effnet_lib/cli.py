@@ -308,6 +308,9 @@ def run_classify(args: argparse.Namespace) -> int:
         from .releases import DownloadError, get_weights
     except ImportError as error:
         raise ValueError(f"classifying needs {error.name}: pip install {error.name}") from None
+    import logging
+
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is said once, by us
     for image in args.images:  # before anything is downloaded
         find_file(image, "the path of an image")
     try:

@@ -178,7 +178,9 @@ def _flatten(image):
         low, high = image.getextrema()
         if low < 0 or high > 65535:
             raise ValueError(f"its pixels go from {low} to {high}, where 0 to 65535 are expected")
-        return image.point(lambda value: value * (1 / 257)).convert("L") if sixteen or high > 255 else image.convert("L")
+        if sixteen or high > 255:
+            image = image.point(lambda value: value * (1 / 257))
+        return image.convert("L")
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers: give a tensor with values between 0 and 1")
     if image.has_transparency_data:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .images import Preprocessing
-from .variants import Variant, get_variant, list_variants
+from .variants import Variant, as_variant, get_variant, list_variants
 
 SOURCES = ("torchvision", "timm", "lite")
 
@@ -112,11 +112,10 @@ def find_release(name: str, variant: Variant | str | None = None) -> Release:
     finder = {"torchvision": _torchvision, "timm": _timm, "lite": _lite}.get(source)
     if finder is None:
         near = difflib.get_close_matches(source, SOURCES, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]}?" if near else f"there is no such file, and known by name are {', '.join(SOURCES)}"
+        known = f"there is no such file, and known by name are {', '.join(SOURCES)}"
+        hint = f"did you mean {near[0]}?" if near else known
         raise WeightsError(f"unknown weights {name!r:.80}: {hint}")
-    if variant is not None and not isinstance(variant, Variant):
-        variant = get_variant(variant)
-    return finder(rest, variant)
+    return finder(rest, None if variant is None else as_variant(variant))
 
 
 def get_weights(name: str, variant: Variant | str | None = None) -> Weights:
@@ -140,7 +139,7 @@ def list_weights(variant: Variant | str | None = None, source: str | None = None
     """
     if source is not None and source not in SOURCES:
         raise WeightsError(f"unknown source {source!r:.60}: known are {', '.join(SOURCES)}")
-    names = [variant.name if isinstance(variant, Variant) else get_variant(variant).name] if variant else list_variants()
+    names = [as_variant(variant).name] if variant is not None else list_variants()
     found = []
     for each in [source] if source else SOURCES:
         try:
@@ -301,7 +300,8 @@ def _timm(rest: str, variant: Variant | None) -> Release:
     else:
         if is_model(architecture) and not is_timm_name(architecture):
             raise WeightsError(
-                f"timm's {architecture} is another architecture than those of this library: {', '.join(list_variants())}"
+                f"timm's {architecture} is another architecture than those of this library: "
+                f"{', '.join(list_variants())}"
             )
         candidates = [architecture]
     for each in candidates:
@@ -387,6 +387,7 @@ def _lite(rest: str, variant: Variant | None) -> Release:
         raise WeightsError(f"unknown weights 'lite:{rest:.60}': there is one set, 'lite', of lite0")
     from importlib import metadata, util
 
+    # The recorded accuracy is that of the authors' network; nobody has published the copy's.
     lite0 = get_variant("lite0")
     if variant is not None and variant.name != lite0.name:
         raise WeightsError(f"the weights 'lite' are of lite0, not of {variant.name}")

@@ -55,7 +55,7 @@ from .releases import (
     torchvision_norm,
 )
 from .scaling import positive_int, positive_number, rate
-from .variants import Published, Stage, Variant, as_variant, get_variant
+from .variants import Variant, as_variant, get_variant
 
 __all__ = [
     "DownloadError", "LoadedWeights", "Prediction", "Preprocessing", "Weights", "WeightsError", "classify",
@@ -91,8 +91,9 @@ class LoadedWeights:
             if differences(variant, model.num_classes, model.in_channels, shapes, _KEY, head=False):
                 raise WeightsError(_misfit(self.weights.name, variant, found))
             raise WeightsError(
-                f"the weights {self.weights.name} are of {self.weights.num_classes} classes, and {model.num_classes} "
-                f"were asked for: {'; '.join(found)}. To begin with a new classifier, say new_head=True"
+                f"the weights {self.weights.name} are of {self.weights.num_classes} classes, and "
+                f"{model.num_classes} were asked for: {'; '.join(found)}. To begin with a new classifier, "
+                "say new_head=True"
             )
         skipped = head if new_head else ()
         model.load_state_dict(own | {name: t for name, t in self.tensors.items() if name not in skipped})
@@ -190,7 +191,8 @@ def open_weights(
         if wanted and not digest.startswith(wanted):
             hint = "" if release is None else ": delete it, and try again"
             raise WeightsError(
-                f"{path} is damaged or another file: its SHA-256 begins with {digest[: len(wanted)]}, not {wanted}{hint}"
+                f"{path} is damaged or another file: its SHA-256 begins with {digest[: len(wanted)]}, "
+                f"not {wanted}{hint}"
             )
     return _understand(content, path, release, variant, padding, norm_eps, digest)
 
@@ -200,7 +202,8 @@ def _looks_like_a_path(text: str) -> bool:
     if text.partition(":")[0] in ("torchvision", "timm", "lite"):
         return False
     suffixes = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
-    return os.sep in text or text.startswith("~") or text.endswith(suffixes) or (text != "" and os.path.lexists(text))
+    written_so = os.sep in text or text.startswith("~") or text.endswith(suffixes)
+    return written_so or (text != "" and os.path.lexists(text))
 
 
 # Reading
@@ -296,8 +299,8 @@ def _understand(
             release = known
     if release is not None:
         weights = release.weights
-        if variant is not None and get_name(variant) != weights.variant.name:
-            raise WeightsError(f"{path} is {weights.name}, of {weights.variant.name}, not of {get_name(variant)}")
+        if variant is not None and _name_of(variant) != weights.variant.name:
+            raise WeightsError(f"{path} is {weights.name}, of {weights.variant.name}, not of {_name_of(variant)}")
         if isinstance(variant, Variant):
             norm = {name: getattr(weights.variant, name) for name in ("norm_eps", "norm_momentum")}
             weights = replace(weights, variant=replace(variant, **norm))
@@ -321,7 +324,7 @@ def _understand(
     return LoadedWeights(weights, types.MappingProxyType(tensors), in_channels or 3)
 
 
-def get_name(variant: Variant | str) -> str:
+def _name_of(variant: Variant | str) -> str:
     return as_variant(variant).name
 
 
@@ -361,7 +364,12 @@ def _known_release(scheme: str, file_name: str) -> Release | None:
 
 
 def _describe_file(
-    path: Path, scheme: str, shapes: dict, variant: Variant | str | None, padding: str | None, norm_eps: float | None
+    path: Path,
+    scheme: str,
+    shapes: Mapping[str, tuple[int, ...]],
+    variant: Variant | str | None,
+    padding: str | None,
+    norm_eps: float | None,
 ) -> Weights:
     """What names, shapes, file name and caller tell of weights that say nothing about themselves."""
     config = _hugging_face_config(path) if scheme == "timm" else {}
@@ -496,8 +504,6 @@ def _check_variant(variant: Variant, tensors: int) -> None:
         raise ValueError(f"{variant.layers} layers, and {tensors} tensors in all")
     if variant.stem_stride not in (1, 2) or variant.activation not in ACTIVATIONS:
         raise ValueError(f"stem_stride is {variant.stem_stride}, activation {variant.activation!r:.20}")
-    if not isinstance(variant.published, Published | None) or not all(isinstance(s, Stage) for s in variant.stages):
-        raise ValueError("its stages are none")
     rate("dropout", variant.dropout)
     rate("stochastic_depth_rate", variant.stochastic_depth_rate)
     rate("norm_momentum", variant.norm_momentum)
@@ -540,12 +546,12 @@ def encode_weights(model: nn.Module, suffix: str = ".safetensors", half: bool = 
     known = model.weights or Weights("effnet_lib", model.variant, model.padding, model.num_classes)
     said = _to_json(describe(known, model, new_head=False))
     state = model.state_dict()
-    for name, tensor in state.items():
-        tensor = tensor.detach().to("cpu", copy=True).contiguous()
+    for name, whole in state.items():
+        tensor = whole.detach().to("cpu", copy=True).contiguous()
         if half and tensor.ndim > 1:
             tensor = tensor.half()
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            reason = "are too large for float16" if half and model.state_dict()[name].isfinite().all() else "are not finite"
+            reason = "are too large for float16" if whole.isfinite().all() else "are not finite"
             raise WeightsError(f"cannot save these weights: numbers in {name} {reason}")
         state[name] = tensor
     if suffix == ".safetensors":

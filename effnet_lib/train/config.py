@@ -82,7 +82,7 @@ class Config:
         weights: what to start from, as :func:`effnet_lib.build_model` takes it: ``lite``,
             ``torchvision``, ``timm:tf_efficientnet_b0.in1k``, a file; None starts afresh. Padding,
             batch norm's eps and the normalisation of RGB images follow the weights.
-        freeze_epochs: first epochs in which the classifier alone is trained, under a network
+        freeze_epochs: number of first epochs in which the classifier alone is trained, under a network
             that stays as the weights have it, in eval mode.
         precision: ``auto`` is bf16 or fp16 autocast by what the GPU can do, and fp32 on a CPU.
         channels_last: memory layout; faster on GPUs with tensor cores.
