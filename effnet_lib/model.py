@@ -140,7 +140,7 @@ def build_model(
               with the names of this library, torchvision, timm or ``efficientnet_pytorch``.
 
             Padding and batch norm follow the weights, unless they are given here.
-        new_head: begin with a fresh classifier, for other classes than those of the weights.
+        new_head: begin with a classifier of zeros, for other classes than those of the weights.
         sha256: expected SHA-256 of the file of the weights, at least its first 8 digits.
         output_stride: 32, 16 or 8; smaller values suit small images (see
             :meth:`Variant.with_output_stride`).

