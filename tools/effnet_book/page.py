@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import imagesize
 from docutils import nodes
@@ -60,7 +62,9 @@ def trim(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) 
     for script in scripts:
         script.attributes.setdefault("defer", "defer")
     context["css_files"][:] = []  # styles.py makes them one
-    context["description"] = description(doctree)
+    if pagename == app.config.root_doc:
+        context["docstitle"] = ""  # or the browser's tab would say the same twice
+    context["preview"] = preview(app, pagename, context, description(doctree))
     # Fetched beside the style sheet, not after it; only what the page is sure to use.
     fonts = [("stix-two-text-latin-400-normal", "<p>"), ("stix-two-math-book", "<math")]
     context["fonts"] = [name for name, sign in fonts if doctree and sign in body]
@@ -78,6 +82,35 @@ def description(doctree: nodes.document | None) -> str:
         if isinstance(node.parent, nodes.section) and not node.next_node(nodes.math):
             return " ".join(node.astext().split())[:200]
     return ""
+
+
+def preview(app: Sphinx, pagename: str, context: dict, text: str) -> list[tuple[str, str]]:
+    """What other sites show beside a link to this page, as names and contents of meta tags."""
+    book, base = app.config.html_title or app.config.project, app.config.html_baseurl
+    title = re.sub("<[^>]+>", "", context.get("title", "")) or book
+    tags = [
+        ("description", text),
+        ("og:type", "website" if pagename == app.config.root_doc else "article"),
+        ("og:site_name", book),
+        ("og:title", title),
+        ("og:description", text),
+    ]
+    if base:  # other sites take absolute addresses only
+        tags += [
+            ("og:url", f"{base}{pagename}.html"),
+            ("og:image", f"{base}_static/preview.png"),
+            ("og:image:width", "1200"),
+            ("og:image:height", "630"),
+            ("og:image:alt", f"{book}: the layers of B0 to B7 as bars, one network before the other"),
+            ("twitter:card", "summary_large_image"),
+        ]
+    return [(name, content) for name, content in tags if content]
+
+
+def missing_page(app: Sphinx) -> Iterator[tuple[str, dict, str]]:
+    """404.html, which GitHub Pages and others show where there is no such page."""
+    root = urlsplit(app.config.html_baseurl).path or "/"
+    yield "404", {"title": "There is no such page", "missing_page": root}, "404.html"
 
 
 def sized(app: Sphinx, body: str) -> str:
@@ -121,5 +154,6 @@ def setup(app: Sphinx) -> None:
     # Jupyter Book sets this for sphinx-comments, which the book does without.
     app.add_config_value("comments_config", {}, "")
     app.connect("config-inited", use_templates, priority=900)
+    app.connect("html-collect-pages", missing_page)
     app.connect("html-page-context", trim, priority=950)
     app.connect("build-finished", remove_needless, priority=900)
