@@ -115,7 +115,9 @@ def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             continue
         page, anchor, title = labels[label]
         uri = app.builder.get_relative_uri(docname, page) + (f"#{anchor}" if anchor else "")
-        link.replace_self(nodes.reference("", title, refuri=uri, internal=True, classes=["section"]))
+        first = not any("section" in one.get("classes", ()) for one in link.parent.findall(nodes.reference))
+        before = nodes.Text("; shown in " if first else " and ")
+        link.replace_self([before, nodes.reference("", title, refuri=uri, internal=True, classes=["section"])])
 
 
 def setup(app: Sphinx) -> None:
