@@ -16,14 +16,15 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from .links import linked
 from .problems import report
 
 VERDICTS = ("wrong", "imprecise", "unsupported", "inconsistent")
 FIELDS = {"ids": list, "verdict": str, "claim": str, "truth": str, "source": str, "see": list}
 
 
-class section_link(nodes.General, nodes.Inline, nodes.Element):
-    """A link to a section by its label; ``wanted`` ones must be there."""
+class shown_in(nodes.General, nodes.Inline, nodes.Element):
+    """Links to the sections that show a row: those that must be there, those in writing."""
 
 
 def wrong_with(row: dict) -> str | None:
@@ -79,13 +80,12 @@ class Corrections(SphinxDirective):
                                  classes=["headerlink"], reftitle="Link to this correction")  # fmt: skip
         box += claim
         truth = nodes.container(classes=["truth"])
-        text = f"{row['truth']}"
-        self.state.nested_parse(StringList(text.splitlines(), self.arguments[0]), self.lineno, truth)
+        lines = StringList(row["truth"].splitlines(), self.arguments[0])
+        self.state.nested_parse(lines, self.lineno, truth)
         box += truth
         foot = nodes.paragraph(classes=["source"])
         foot += self.inline(row["source"])
-        for label, wanted in [(one, True) for one in row["see"]] + [(one, False) for one in row.get("later", [])]:
-            foot += section_link(label=label, wanted=wanted, line=self.lineno, ids_of_row=row["ids"])
+        foot += shown_in(see=row["see"], later=row.get("later", []), row=", ".join(row["ids"]))
         box += foot
         return box
 
@@ -104,24 +104,19 @@ def check_groups(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    labels = app.env.domaindata["std"]["labels"]
-    for link in list(doctree.findall(section_link)):
-        label = link["label"]
-        if label not in labels:
-            if link["wanted"]:
-                report(app.env, docname, link["line"],
-                       f"corrections: {', '.join(link['ids_of_row'])}: there is no section {label!r}")  # fmt: skip
-            link.parent.remove(link)
-            continue
-        page, anchor, title = labels[label]
-        uri = app.builder.get_relative_uri(docname, page) + (f"#{anchor}" if anchor else "")
-        first = not any("section" in one.get("classes", ()) for one in link.parent.findall(nodes.reference))
-        before = nodes.Text("; shown in " if first else " and ")
-        link.replace_self([before, nodes.reference("", title, refuri=uri, internal=True, classes=["section"])])
+    for node in list(doctree.findall(shown_in)):
+        links: list[nodes.Node] = []
+        for label in [*node["see"], *node["later"]]:
+            link = linked(app, docname, label)
+            if link:
+                links += [nodes.Text(" and " if links else "; shown in "), link]
+            elif label in node["see"]:
+                report(app.env, docname, None, f"corrections: {node['row']}: there is no section {label!r}")
+        node.replace_self(links)
 
 
 def setup(app: Sphinx) -> None:
     app.add_directive("corrections", Corrections)
-    app.add_node(section_link)
+    app.add_node(shown_in)
     app.connect("doctree-read", check_groups)
     app.connect("doctree-resolved", resolve)
