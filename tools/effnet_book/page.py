@@ -62,8 +62,6 @@ def trim(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) 
     for script in scripts:
         script.attributes.setdefault("defer", "defer")
     context["css_files"][:] = []  # styles.py makes them one
-    if pagename == app.config.root_doc:
-        context["docstitle"] = ""  # or the browser's tab would say the same twice
     context["preview"] = preview(app, pagename, context, description(doctree))
     # Fetched beside the style sheet, not after it; only what the page is sure to use.
     fonts = [("stix-two-text-latin-400-normal", "<p>"), ("stix-two-math-book", "<math")]
