@@ -48,7 +48,7 @@ class BookMap(SphinxDirective):
         to_come: list[tuple[str, nodes.paragraph]] = []
         before: dict[str, list[tuple[str, nodes.paragraph]]] = {}
         for offset, line in enumerate(self.content):
-            lineno = self.content_offset + offset + 1
+            lineno = self.lineno + 1 + offset
             found = ENTRY.match(line)
             if not found:
                 if line.strip():

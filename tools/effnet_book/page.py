@@ -33,6 +33,8 @@ ACCESSIBLE = {
     ' role="doc-backlink"': "",
     ' aria-label="Toggle hidden content"': "",  # the toggle names itself, in other words
 }
+# A signature of many lines is no list of terms, though Sphinx writes it as one.
+SIGNATURE = re.compile(r'(<span class="sig-paren">\(</span>\s*)<dl>(.*?)</dl>', re.DOTALL)
 # Copied into every book by the theme, loaded by none of our pages.
 NEEDLESS = ["vendor", "scripts", "styles", "locales", "images", "webpack-macros.html",
             "sbt-webpack-macros.html"]  # fmt: skip
@@ -69,7 +71,7 @@ def trim(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) 
     body = sized(app, body)
     for old, new in ACCESSIBLE.items():
         body = body.replace(old, new)
-    context["body"] = body
+    context["body"] = SIGNATURE.sub(plain_lines, body)
     colab = colab_link(context)
     context["colab_link"] = colab if notebook_of(app, pagename) else None
 
@@ -80,6 +82,10 @@ def description(doctree: nodes.document | None) -> str:
         if isinstance(node.parent, nodes.section) and not node.next_node(nodes.math):
             return " ".join(node.astext().split())[:200]
     return ""
+
+
+def plain_lines(match: re.Match) -> str:
+    return match[1] + match[2].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
 
 
 def preview(app: Sphinx, pagename: str, context: dict, text: str) -> list[tuple[str, str]]:
@@ -107,8 +113,13 @@ def preview(app: Sphinx, pagename: str, context: dict, text: str) -> list[tuple[
 
 def missing_page(app: Sphinx) -> Iterator[tuple[str, dict, str]]:
     """404.html, which GitHub Pages and others show where there is no such page."""
-    root = urlsplit(app.config.html_baseurl).path or "/"
-    yield "404", {"title": "There is no such page", "missing_page": root}, "404.html"
+    static = Path(app.srcdir) / "_static"
+    yield "404", {
+        "title": "There is no such page",
+        "root": urlsplit(app.config.html_baseurl).path or "/",
+        "html_baseurl": app.config.html_baseurl,
+        "covers": [(theme, (static / f"cover-{theme}.svg").read_text("utf-8")) for theme in ("light", "dark")],
+    }, "404.html"  # fmt: skip
 
 
 def sized(app: Sphinx, body: str) -> str:
