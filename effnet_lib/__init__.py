@@ -30,7 +30,7 @@ _PUBLIC = {
         "list_variants",
         "scale_variant",
     ),
-    "cost": ("Cost", "StageCost", "count_cost"),
+    "cost": ("BlockCost", "Cost", "LayerCost", "StageCost", "block_cost", "conv_cost", "count_cost"),
     "layers": ("ConvNormAct", "SqueezeExcite", "StochasticDepth"),
     "blocks": ("FusedMBConv", "MBConv"),
     "model": ("EfficientNet", "build_model"),
