@@ -72,9 +72,11 @@
       const range = box.querySelector("input[type=range]");
       const number = box.querySelector("input[type=number]");
       const [low, high] = [Number(range.min), Number(range.max)];
+      const whole = Number.isInteger(Number(range.step)); // a step of 1 or 8: whole numbers only
       const accept = (text) => {
         const value = text.trim() === "" ? NaN : Number(text);
-        return Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : undefined;
+        if (!Number.isFinite(value)) return undefined;
+        return Math.min(high, Math.max(low, whole ? Math.round(value) : value));
       };
       this.controls[name] = { range, number, accept };
       range.addEventListener("input", () => this.set({ [name]: Number(range.value) }));
@@ -84,7 +86,8 @@
         this.set({ [name]: value });
         number.value = value;
         if (typed.trim() === "" || Number(typed) !== value) {
-          this.note(`${number.getAttribute("aria-label")} goes from ${low} to ${high}; it is now ${value}.`);
+          const steps = whole ? " in whole numbers" : "";
+          this.note(`${number.getAttribute("aria-label")} goes from ${low} to ${high}${steps}; it is now ${value}.`);
         }
       });
     }
