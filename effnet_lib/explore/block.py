@@ -6,8 +6,8 @@ from .element import Explorer, table
 
 #: (smallest, largest, step) of the sliders.
 RANGES = {
-    "mb_in": (8, 256, 8),
-    "mb_out": (8, 256, 8),
+    "mb_in": (8, 320, 8),
+    "mb_out": (8, 320, 8),
     "mb_expand": (1, 8, 1),
     "mb_resolution": (7, 112, 1),
 }

@@ -24,7 +24,7 @@
 
   class DepthExplorer extends EffnetExplorer {
     get defaults() {
-      return { sd_rate: this.data.rate, sd_draws: 1, sd_way: "scaled" };
+      return { sd_rate: this.data.rate, sd_draws: 10, sd_way: "scaled" };
     }
 
     template() {
