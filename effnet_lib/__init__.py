@@ -30,14 +30,14 @@ _PUBLIC = {
         "list_variants",
         "scale_variant",
     ),
-    "cost": ("Cost", "StageCost", "count_cost"),
+    "cost": ("BlockCost", "Cost", "LayerCost", "StageCost", "block_cost", "conv_cost", "count_cost"),
     "layers": ("ConvNormAct", "SqueezeExcite", "StochasticDepth"),
     "blocks": ("FusedMBConv", "MBConv"),
     "model": ("EfficientNet", "build_model"),
     "images": ("Preprocessing",),
     "releases": ("DownloadError", "Weights", "WeightsError", "get_weights", "list_weights"),
     "weights": ("LoadedWeights", "Prediction", "classify", "load_weights", "open_weights", "save_weights"),
-    "explore": ("phi_explorer",),
+    "explore": ("block_explorer", "phi_explorer", "stochastic_depth_explorer"),
     "exercises": ("check",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
