@@ -28,11 +28,14 @@ LAYERS = [1, 2, 2, 3, 3, 4, 1]
 
 
 def conv(c_in, c_out, kernel=1, stride=1, groups=1, activation=True):
+    pad = kernel // 2
     layers = [
-        nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.Conv2d(c_in, c_out, kernel, stride, pad, groups=groups, bias=False),
         nn.BatchNorm2d(c_out),
     ]
-    return nn.Sequential(*layers, nn.SiLU()) if activation else nn.Sequential(*layers)
+    if activation:
+        layers.append(nn.SiLU())
+    return nn.Sequential(*layers)
 
 
 class Gate(nn.Module):
@@ -52,23 +55,25 @@ class Gate(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, c_in, c_out, expanded, kernel, stride, se_ratio, drop_rate):
+    def __init__(self, c_in, c_out, expanded, kernel, stride, se_ratio, rate):
         super().__init__()
-        self.expand = conv(c_in, expanded) if expanded != c_in else nn.Identity()
+        self.expand = nn.Identity()
+        if expanded != c_in:
+            self.expand = conv(c_in, expanded)
         self.depthwise = conv(expanded, expanded, kernel, stride, groups=expanded)
         self.se = nn.Identity()
         if se_ratio:
             self.se = Gate(expanded, int(expanded * se_ratio))
         self.project = conv(expanded, c_out, activation=False)
         self.has_skip = stride == 1 and c_in == c_out
-        self.drop_rate = drop_rate
+        self.drop_rate = rate
 
     def forward(self, x):
         branch = self.project(self.se(self.depthwise(self.expand(x))))
         if not self.has_skip:
             return branch
         if self.training and self.drop_rate > 0:
-            keep = (torch.rand(len(x), 1, 1, 1, device=x.device) >= self.drop_rate).float()
+            keep = torch.rand_like(x[:, :1, :1, :1]) >= self.drop_rate
             x = x * keep
         return x + branch
 
@@ -87,7 +92,8 @@ class Network(nn.Module):
                 expanded = round(EXPAND[stage] * width)
                 stride = STRIDE[stage] if i == 0 else 1
                 rate = DROP_RATE * len(blocks) / sum(layers)
-                blocks.append(Block(c_in, c_out, expanded, KERNEL[stage], stride, SE_RATIO[stage], rate))
+                blocks.append(Block(c_in, c_out, expanded, KERNEL[stage], stride,
+                                    SE_RATIO[stage], rate))
                 c_in = c_out
         self.blocks = nn.Sequential(*blocks)
         self.head = conv(c_in, head)
