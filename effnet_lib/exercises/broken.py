@@ -28,9 +28,9 @@ LAYERS = [1, 2, 2, 3, 3, 4, 1]
 
 
 def conv(c_in, c_out, kernel=1, stride=1, groups=1, activation=True):
-    pad = kernel // 2
     layers = [
-        nn.Conv2d(c_in, c_out, kernel, stride, pad, groups=groups, bias=False),
+        nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2,
+                  groups=groups, bias=False),
         nn.BatchNorm2d(c_out),
     ]
     if activation:
@@ -55,16 +55,16 @@ class Gate(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, c_in, c_out, expanded, kernel, stride, se_ratio, rate):
+    def __init__(self, c_in, c_out, inner, kernel, stride, se_ratio, rate):
         super().__init__()
         self.expand = nn.Identity()
-        if expanded != c_in:
-            self.expand = conv(c_in, expanded)
-        self.depthwise = conv(expanded, expanded, kernel, stride, groups=expanded)
+        if inner != c_in:
+            self.expand = conv(c_in, inner)
+        self.depthwise = conv(inner, inner, kernel, stride, groups=inner)
         self.se = nn.Identity()
         if se_ratio:
-            self.se = Gate(expanded, int(expanded * se_ratio))
-        self.project = conv(expanded, c_out, activation=False)
+            self.se = Gate(inner, int(inner * se_ratio))
+        self.project = conv(inner, c_out, activation=False)
         self.has_skip = stride == 1 and c_in == c_out
         self.drop_rate = rate
 
@@ -92,8 +92,9 @@ class Network(nn.Module):
                 expanded = round(EXPAND[stage] * width)
                 stride = STRIDE[stage] if i == 0 else 1
                 rate = DROP_RATE * len(blocks) / sum(layers)
-                blocks.append(Block(c_in, c_out, expanded, KERNEL[stage], stride,
-                                    SE_RATIO[stage], rate))
+                blocks.append(Block(
+                    c_in, c_out, expanded, KERNEL[stage], stride,
+                    SE_RATIO[stage], rate))
                 c_in = c_out
         self.blocks = nn.Sequential(*blocks)
         self.head = conv(c_in, head)

@@ -89,7 +89,7 @@
 
   class NetworkExplorer extends EffnetExplorer {
     get defaults() {
-      return { walk_network: "b0", walk_step: 0 };
+      return { walk_network: "b0", walk_step: 3 }; // the first full block
     }
 
     template() {
@@ -215,7 +215,7 @@
       });
       this.rows.forEach((row, i) => {
         const part = step.parts[i], [head, ...cells] = row.children;
-        row.style.visibility = part ? "" : "hidden";
+        row.classList.toggle("empty", !part); // keeps its place, so that nothing below moves
         if (!part) return;
         put(head, partName(part, step));
         put(cells[0], shape(part[0] === "se" ? [part[1], part[2]] : part.slice(1, 3)));
