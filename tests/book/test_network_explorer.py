@@ -116,7 +116,7 @@ def test_keyboard_and_buttons(open_page):
     assert step() == 20
     page.get_by_role("button", name="Back").click()
     assert step() == 19
-    page.get_by_text("B7", exact=True).click()
+    page.get_by_role("radio", name="B7", exact=True).check()
     assert page.evaluate(READ)["last"] == 58 + 1
     page.get_by_role("button", name="Reset").click()
     assert (step(), page.evaluate(READ)["last"]) == (3, 20)
@@ -124,13 +124,13 @@ def test_keyboard_and_buttons(open_page):
 
 def test_another_network_is_entered_at_the_same_place(open_page):
     page = open_page("#walk_step=9")
-    page.get_by_text("B7", exact=True).click()
+    page.get_by_role("radio", name="B7", exact=True).check()
     assert page.evaluate(READ)["title"] == "Stage 5, block 3 of 10: MBConv6 3×3"
     page.evaluate(SET, 59)
-    page.get_by_text("Lite0", exact=True).click()
+    page.get_by_role("radio", name="Lite0", exact=True).check()
     assert "classifier" in page.evaluate(READ)["title"]
     page.evaluate(SET, 0)
-    page.get_by_text("V2-S", exact=True).click()
+    page.get_by_role("radio", name="V2-S", exact=True).check()
     assert page.evaluate(READ)["title"] == "The image"
 
 
@@ -142,7 +142,7 @@ def test_typed_values_are_clamped_and_explained(open_page):
         number.press("Enter")
         assert why in page.locator(".effnet-note").inner_text()
         assert float(number.input_value()) == at == page.evaluate(READ)["step"]
-    page.get_by_text("B7", exact=True).click()
+    page.get_by_role("radio", name="B7", exact=True).check()
     number.fill("99")
     number.press("Enter")
     assert "from 0 to 59" in page.locator(".effnet-note").inner_text()
