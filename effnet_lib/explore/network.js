@@ -368,6 +368,7 @@
       this.scale();
       this.place();
       this.draw((this.now = this.goal));
+      this.describe();
     }
 
     // One scale for all steps of a network, so that growing looks like growing.
