@@ -111,7 +111,8 @@ def count_cost(
 
     conv = _conv(channels, variant.head_channels, 1, size)
     linear = _linear(variant.head_channels, num_classes)
-    add("Conv 1×1, pool, FC", 1, variant.head_channels, size, _add(conv, linear))
+    head = tuple(a + b for a, b in zip(conv, linear))
+    add("Conv 1×1, pool, FC", 1, variant.head_channels, size, head)
 
     totals = (sum(getattr(row, field) for row in rows) for field in _COUNTS)
     return Cost(*totals, tuple(rows))
@@ -137,32 +138,19 @@ def _linear(c_in: int, c_out: int):
     return c_in * c_out + c_out, c_in * c_out, c_out
 
 
-def block_parts(stage: Stage, c_in: int, size: int, out_size: int):
-    """The convolutions of one block from ``c_in`` channels at side ``size``, in order.
-
-    Pairs of a name (``expand``, ``depthwise``, ``se``, ``project`` or ``fused``) and its three
-    counts; ``se`` stands for both layers of squeeze-and-excitation.
-    """
+def _block(stage: Stage, c_in: int, size: int, out_size: int):
+    """One MBConv or Fused-MBConv block from ``c_in`` channels at side ``size``."""
     k, c_out, expanded = stage.kernel_size, stage.channels, c_in * stage.expand_ratio
-    parts, last, last_kernel = [], "project", 1
+    parts, last_kernel = [], 1
     if stage.operator == "mbconv":
         if stage.expand_ratio != 1:
-            parts.append(("expand", _conv(c_in, expanded, 1, size)))
-        parts.append(("depthwise", _conv(expanded, expanded, k, out_size, groups=expanded)))
+            parts.append(_conv(c_in, expanded, 1, size))
+        parts.append(_conv(expanded, expanded, k, out_size, groups=expanded))
     elif stage.expand_ratio != 1:
-        parts.append(("fused", _conv(c_in, expanded, k, out_size)))
+        parts.append(_conv(c_in, expanded, k, out_size))
     else:
-        last, last_kernel = "fused", k
+        last_kernel = k
     if squeeze := stage.squeeze_channels(c_in):
-        parts.append(("se", _add(_linear(expanded, squeeze), _linear(squeeze, expanded))))
-    parts.append((last, _conv(expanded, c_out, last_kernel, out_size)))
-    return parts
-
-
-def _block(stage: Stage, c_in: int, size: int, out_size: int):
-    """One MBConv or Fused-MBConv block."""
-    return _add(*(counts for _, counts in block_parts(stage, c_in, size, out_size)))
-
-
-def _add(*counts):
-    return tuple(map(sum, zip(*counts)))
+        parts += [_linear(expanded, squeeze), _linear(squeeze, expanded)]
+    parts.append(_conv(expanded, c_out, last_kernel, out_size))
+    return tuple(map(sum, zip(*parts)))

@@ -71,10 +71,9 @@
       }
       const range = box.querySelector("input[type=range]");
       const number = box.querySelector("input[type=number]");
-      const limits = () => [Number(range.min), Number(range.max)]; // an explorer may move them
+      const [low, high] = [Number(range.min), Number(range.max)];
       const accept = (text) => {
         const value = text.trim() === "" ? NaN : Number(text);
-        const [low, high] = limits();
         return Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : undefined;
       };
       this.controls[name] = { range, number, accept };
@@ -85,7 +84,6 @@
         this.set({ [name]: value });
         number.value = value;
         if (typed.trim() === "" || Number(typed) !== value) {
-          const [low, high] = limits();
           this.note(`${number.getAttribute("aria-label")} goes from ${low} to ${high}; it is now ${value}.`);
         }
       });

@@ -1,6 +1,6 @@
 """The network explorer: walk through a network block by block, from the image to the answer."""
 
-from ..cost import block_parts, count_cost
+from ..cost import block_cost, conv_cost, count_cost
 from ..variants import Variant, get_variant
 from .element import Explorer, table
 
@@ -43,47 +43,57 @@ def _network(variant: Variant) -> dict:
 def _units(variant: Variant, num_classes: int = 1000) -> list[dict]:
     """Stem, blocks, head, pool and classifier, in order; blocks alike stand once, with ``repeat``.
 
-    A part is [name, channels, side of its output, parameters, multiply-adds, activations].
+    A part is [name, channels, side of its output, parameters, multiply-adds, activations]. A part
+    ``se`` stands for both layers of squeeze-and-excitation, ``fused`` for a regular k×k convolution.
     """
     rows = count_cost(variant, num_classes=num_classes).stages
     stem, head = rows[0], rows[-1]
 
-    def unit(kind, row, channels, size, parts, stage=None, repeat=1, **settings):
+    def counts(*costs):
+        return [sum(getattr(cost, count) for cost in costs) for count in COUNTS]
+
+    def unit(kind, row, channels, size, parts, repeat=1, **settings):
         return {
             "kind": kind, "stage": row.stage, "label": row.operator, "layers": row.layers,
             "repeat": repeat, "input": [channels, size], "parts": parts, **settings,
         }  # fmt: skip
 
-    def counts(row):
-        return [getattr(row, count) for count in COUNTS]
+    def block(stage, row, channels, size, stride, repeat):
+        squeeze = stage.squeeze_channels(channels)
+        cost = block_cost(
+            stage.operator, channels, stage.channels, stage.kernel_size, stride, stage.expand_ratio, squeeze,
+            resolution=size,
+        )  # fmt: skip
+        named = {layer.name: layer for layer in cost.layers}
+        parts = []
+        for layer in cost.layers:
+            if layer.name in ("expand", "depthwise", "project", "convolution"):
+                regular = layer.groups == 1 and layer.kernel_size > 1
+                name = "fused" if regular else layer.name
+                parts.append([name, layer.out_channels, layer.output_resolution, *counts(layer)])
+            elif layer.name == "SE scale":
+                both = counts(named["SE reduce"], named["SE expand"])
+                parts.append(["se", layer.out_channels, layer.output_resolution, *both])
+        return unit(
+            stage.operator, row, channels, size, parts, repeat,
+            kernel=stage.kernel_size, stride=stride, expand=stage.expand_ratio, squeeze=squeeze,
+        )  # fmt: skip
 
-    units = [
-        unit("stem", stem, 3, stem.resolution, [["conv", stem.channels, stem.output_resolution, *counts(stem)]],
-             kernel=3, stride=variant.stem_stride)  # fmt: skip
-    ]
     channels, size = stem.channels, stem.output_resolution
+    parts = [["conv", channels, size, *counts(stem)]]
+    units = [unit("stem", stem, 3, stem.resolution, parts, kernel=3, stride=variant.stem_stride)]
     for stage, row in zip(variant.stages, rows[1:]):
-        for first in (True, False) if stage.layers > 1 else (True,):
-            out = row.output_resolution
-            parts = []
-            for name, figures in block_parts(stage, channels, size, out):
-                width = stage.channels if name == "project" else channels * stage.expand_ratio
-                if name == "fused" and stage.expand_ratio == 1:
-                    width = stage.channels
-                parts.append([name, width, size if name == "expand" else out, *figures])
-            units.append(
-                unit(stage.operator, row, channels, size, parts, repeat=1 if first else stage.layers - 1,
-                     kernel=stage.kernel_size, stride=stage.stride if first else 1,
-                     expand=stage.expand_ratio, squeeze=stage.squeeze_channels(channels))  # fmt: skip
-            )
-            channels, size = stage.channels, out
+        units.append(block(stage, row, channels, size, stage.stride, 1))
+        channels, size = stage.channels, row.output_resolution
+        if stage.layers > 1:
+            units.append(block(stage, row, channels, size, 1, stage.layers - 1))
     width = head.channels
-    linear = [width * num_classes + num_classes, width * num_classes, num_classes]
-    conv = [a - b for a, b in zip(counts(head), linear)]
+    conv = conv_cost(channels, width, resolution=size)
+    linear = conv_cost(width, num_classes, resolution=1, norm=False, bias=True)
     return units + [
-        unit("head", head, channels, size, [["conv", width, size, *conv]], kernel=1, stride=1),
+        unit("head", head, channels, size, [["conv", width, size, *counts(conv)]], kernel=1, stride=1),
         unit("pool", head, width, size, [["pool", width, 1, 0, 0, 0]]),
-        unit("classifier", head, width, 1, [["linear", num_classes, 1, *linear]]),
+        unit("classifier", head, width, 1, [["linear", num_classes, 1, *counts(linear)]]),
     ]
 
 
