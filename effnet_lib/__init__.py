@@ -30,11 +30,11 @@ _PUBLIC = {
         "list_variants",
         "scale_variant",
     ),
-    "cost": ("Cost", "StageCost", "count_cost"),
+    "cost": ("BlockCost", "Cost", "LayerCost", "StageCost", "block_cost", "conv_cost", "count_cost"),
     "layers": ("ConvNormAct", "SqueezeExcite", "StochasticDepth"),
     "blocks": ("FusedMBConv", "MBConv"),
     "model": ("EfficientNet", "build_model"),
-    "explore": ("network_explorer", "phi_explorer"),
+    "explore": ("block_explorer", "network_explorer", "phi_explorer", "stochastic_depth_explorer"),
     "exercises": ("check",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}

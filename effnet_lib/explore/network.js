@@ -143,11 +143,11 @@
       const longest = Math.max(...Object.values(this.walks).map((walk) => walk.length - 1));
       this.controls.walk_step.accept = (text) => {
         const value = text.trim() === "" ? NaN : Number(text);
-        return Number.isFinite(value) ? Math.min(longest, Math.max(0, value)) : undefined;
+        return Number.isFinite(value) ? Math.min(longest, Math.max(0, Math.round(value))) : undefined;
       };
 
       this.strip = new Strip(find(".effnet-strip svg"), (step) => this.set({ walk_step: step }));
-      this.zoom = new Zoom(find(".effnet-zoom svg"));
+      this.zoom = this.drawing = new Zoom(find(".effnet-zoom svg")); // the benchmark times a drawing's steps
       new ResizeObserver(([entry]) => {
         this.strip.resize(entry.contentRect.width);
         this.zoom.resize(entry.contentRect.width);

@@ -137,7 +137,7 @@ def test_another_network_is_entered_at_the_same_place(open_page):
 def test_typed_values_are_clamped_and_explained(open_page):
     page = open_page()
     number = page.locator("[data-control=walk_step] input[type=number]")
-    for typed, at, why in (("5", 5, ""), ("99", 20, "from 0 to 20; it is now 20"), ("-3", 0, "it is now 0"), ("", 0, "it is now 0")):
+    for typed, at, why in (("5", 5, ""), ("99", 20, "from 0 to 20 in whole numbers; it is now 20"), ("-3", 0, "it is now 0"), ("", 0, "it is now 0")):
         number.fill(typed)
         number.press("Enter")
         assert why in page.locator(".effnet-note").inner_text()
