@@ -37,7 +37,7 @@ _PUBLIC = {
     "layers": ("ConvNormAct", "SqueezeExcite", "StochasticDepth"),
     "blocks": ("FusedMBConv", "MBConv"),
     "model": ("EfficientNet", "build_model"),
-    "explore": ("phi_explorer",),
+    "explore": ("dimensions_explorer", "phi_explorer"),
     "exercises": ("check",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}

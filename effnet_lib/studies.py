@@ -84,7 +84,7 @@ def published_study(base: str = "b0") -> tuple[ScaledNetwork, ...]:
     )
 
 
-def dimension_study(place: str | Path | None = None, tag: str = "dimensions") -> tuple[ScaledNetwork, ...]:
+def dimension_study(place: str | Path | None = None, tag: str = "compound") -> tuple[ScaledNetwork, ...]:
     """Our own comparison, read from the records of runs; empty while there are none.
 
     A record belongs to the study if ``tag`` stands in its path below ``place``. Records of one
@@ -94,7 +94,8 @@ def dimension_study(place: str | Path | None = None, tag: str = "dimensions") ->
 
     Args:
         place: a folder of records; ``results`` in the package or beside it if None.
-        tag: part of the names of the study's records.
+        tag: part of the names of the study's records; ``effnet experiment compound`` writes
+            them to ``results/compound``.
 
     Returns:
         The base first, then the others by dimension and cost.

@@ -4,7 +4,8 @@ import pytest
 
 from effnet_lib import count_cost, dimension_study, published_study, scale_by
 from effnet_lib.studies import SATURATION
-from effnet_lib.train import ConfigError
+from effnet_lib.train import ConfigError, make_variant
+from effnet_lib.train.experiments import experiments
 
 
 def made_up(variant, resolution, multiply_adds, seed, accuracy):
@@ -39,7 +40,7 @@ NETWORKS = [
 
 @pytest.fixture
 def records(tmp_path):
-    folder = tmp_path / "dimensions"
+    folder = tmp_path / "compound"
     folder.mkdir()
     for i, (variant, resolution, cost, _) in enumerate(NETWORKS):
         for seed in range(3):
@@ -57,8 +58,28 @@ def test_records_become_a_study(records):
         ("all three", 405), ("all three", 410),
     ]  # fmt: skip
     assert rows[0].runs == pytest.approx((50.0, 50.1, 50.2)) and rows[0].accuracy == pytest.approx(50.1)
-    assert "dimensions/0-seed0.json" in rows[0].source
+    assert "compound/0-seed0.json" in rows[0].source
     assert dimension_study(records, tag="other")[0].accuracy == 90
+
+
+def test_the_arms_of_the_experiment_are_told_apart(tmp_path):
+    """Records as `effnet experiment compound` names them, with costs as it counts them."""
+    experiment = experiments()["compound"]
+    for arm in experiment.arms:
+        config = experiment.config(arm, 0, "cifar10")
+        variant = make_variant(config.variant).with_output_stride(config.output_stride)
+        cost = count_cost(variant, config.resolution, 10).multiply_adds
+        record = made_up(config.variant, config.resolution, cost, 0, 0.5)
+        path = tmp_path / "compound" / f"{arm}-0.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(record))
+    rows = dimension_study(tmp_path)
+    assert len(rows) == len(experiment.arms) and rows[0].dimension == "none"
+    words = {"depth": "depth", "width": "width", "resolution": "resolution", "all three": "compound"}
+    for row in rows[1:]:
+        arm, factor = row.source.removeprefix("compound/").split("-")[:2]
+        assert words[row.dimension] == arm
+        assert row.multiply_adds / rows[0].multiply_adds == pytest.approx(int(factor), rel=0.2)
 
 
 def test_no_records_no_study(tmp_path, monkeypatch):
