@@ -26,15 +26,15 @@ def plot_three_words() -> Figure:
     for name in DIMENSIONS:
         networks[f"twice the {name}"] = scale_by(**{name: 2}), COLORS[name]
     with house_style():
-        figure = Figure(figsize=(7, 4.2))
+        figure = Figure(figsize=(7, 3.5))
         for place, (title, (variant, color)) in enumerate(networks.items()):
             axes = figure.add_subplot(2, 2, place + 1)
             _draw_network(axes, variant, color)
-            axes.set_xlim(-8, 330)
-            axes.set_ylim(-105, 122)
+            axes.set_xlim(-4, 262)
+            axes.set_ylim(-80, 94)
             axes.set_aspect("equal")
             axes.axis("off")
-            axes.set_title(title, color=color if place else COLORS["ink"], fontsize=10, loc="left", pad=0)
+            axes.set_title(title, color=color if place else COLORS["ink"], fontsize=10, loc="left", y=0.93)
     return figure
 
 
@@ -69,6 +69,7 @@ def plot_dimension_gains() -> Figure:
             axes.set_yticks([-place for place in range(4)], _ALL)
             axes.set_xlim(0, 6.4)
             axes.grid(axis="y", visible=False)
+            axes.set_axisbelow(True)
             axes.spines["left"].set_visible(False)
             axes.tick_params(axis="y", length=0)
         for label in panels[0].get_yticklabels():
@@ -105,12 +106,9 @@ def _plot_published(axes) -> None:
         color = _COLOR[row.dimension]
         axes.plot([1, cost], [none.accuracy, row.accuracy], color=color, linewidth=1.2, alpha=0.6)
         axes.plot(cost, row.accuracy, "o", color=color)
-        drop = {"resolution": 4, "width": -9, "depth": -9}.get(row.dimension, -3)
-        shift = (-6, drop) if row.dimension == "width" else (7, drop)
-        axes.annotate(
-            f"{row.dimension}  {row.accuracy:.1f}", (cost, row.accuracy), shift, textcoords="offset points",
-            color=color, fontsize=9, ha="right" if shift[0] < 0 else "left",
-        )  # fmt: skip
+        shift = {"depth": (8, -9), "width": (8, -18), "resolution": (8, 4)}.get(row.dimension, (8, -3))
+        label = f"{row.dimension}  {row.accuracy:.1f}"
+        axes.annotate(label, (cost, row.accuracy), shift, textcoords="offset points", color=color, fontsize=9)
     axes.plot(1, none.accuracy, "o", color=COLORS["soft"])
     axes.annotate(f"B0  {none.accuracy:.1f}", (1, none.accuracy), (7, -4), textcoords="offset points", fontsize=9)
     _cost_axis(axes, (0.9, 9))
@@ -143,7 +141,7 @@ def _cost_axis(axes, limits: tuple[float, float]) -> None:
     axes.set_xlim(*limits)
     ticks = [factor for factor in (1, 2, 4, 8, 16) if factor <= limits[1]]
     axes.set_xticks(ticks, [f"{factor}×" for factor in ticks])
-    axes.set_xlabel("multiply-adds, counted, relative to the base")
+    axes.set_xlabel("multiply-adds, relative to the base")
 
 
 def influence_side(influence, field: ReceptiveField, share: float = 0.9) -> int:
