@@ -42,6 +42,12 @@ class ScaledNetwork:
     runs: tuple[float, ...] = ()
     source: str = ""
 
+    @property
+    def factors(self) -> dict[str, float]:
+        """The factors as :func:`effnet_lib.scale_by` takes them; empty where none are printed."""
+        factors = {name: getattr(self, name) for name in DIMENSIONS}
+        return {name: factor for name, factor in factors.items() if factor is not None}
+
 
 # base: table, rows of (multiply-adds in billions, top-1) for none, depth, width, resolution, all.
 _PUBLISHED = {

@@ -58,7 +58,7 @@ def test_records_become_a_study(records):
         ("all three", 405), ("all three", 410),
     ]  # fmt: skip
     assert rows[0].runs == pytest.approx((50.0, 50.1, 50.2)) and rows[0].accuracy == pytest.approx(50.1)
-    assert "compound/0-seed0.json" in rows[0].source
+    assert "compound/0-seed0.json" in rows[0].source and rows[0].factors == {}
     assert dimension_study(records, tag="other")[0].accuracy == 90
 
 
@@ -93,7 +93,7 @@ def test_no_records_no_study(tmp_path, monkeypatch):
 def test_the_paper():
     """Costs as printed agree with the count as well as the rest of the paper's do."""
     for row in published_study():
-        counted = count_cost(scale_by(depth=row.depth, width=row.width, resolution=row.resolution)).multiply_adds
+        counted = count_cost(scale_by(**row.factors)).multiply_adds
         assert counted == pytest.approx(row.multiply_adds, rel=0.25), row
         assert "Table 7" in row.source
     for base in ("b0", "mobilenet_v2", "resnet50"):

@@ -4,7 +4,6 @@ import math
 
 from ..cost import count_cost
 from ..receptive import receptive_field
-from ..studies import published_study
 from ..variants import get_variant, scale_by
 from .exercise import Exercise
 
@@ -35,9 +34,9 @@ def _first_stage(name: str) -> int:
     return next(field.stage for field in receptive_field(name) if field.size >= resolution)
 
 
-def _memory() -> tuple[float, ...]:
-    networks = (scale_by(depth=n.depth, width=n.width, resolution=n.resolution) for n in published_study()[1:])
-    return tuple(_BYTES * count_cost(network).activations / 1e6 for network in networks)
+def _largest_batch(name: str, gigabytes: float) -> int:
+    cost = count_cost(name)
+    return int((gigabytes * 1e9 - 16 * cost.parameters) / (3.3 * _BYTES * cost.activations))
 
 
 def _equal_cost(dimension: str) -> float:
@@ -71,9 +70,9 @@ EXERCISES = {
         inputs=((1e9,), (2 * count_cost("b0").multiply_adds,)),
     ),
     "1.5": Exercise(
-        _memory,
-        "four bytes for each of count_cost(...).activations, divided by a million.",
-        tolerance=1e-3,
+        _largest_batch,
+        "what is left after 16 bytes for each parameter, divided by 3.3 · 4 bytes for each activation, cut to a whole number.",
+        inputs=(("b0", 16), ("b4", 16), ("b7", 80)),
     ),
     "1.6": Exercise(
         _first_stage,

@@ -101,8 +101,7 @@ def _plot_published(axes) -> None:
     axes.axhline(SATURATION, color=COLORS["soft"], linestyle="--", linewidth=1)
     axes.text(0.95, SATURATION + 0.06, "where one dimension alone flattens", color=COLORS["soft"], fontsize=8.5)
     for row in rows:
-        factors = {name: getattr(row, name) for name in DIMENSIONS}
-        cost = count_cost(scale_by(**factors)).multiply_adds / base
+        cost = count_cost(scale_by(**row.factors)).multiply_adds / base
         color = _COLOR[row.dimension]
         axes.plot([1, cost], [none.accuracy, row.accuracy], color=color, linewidth=1.2, alpha=0.6)
         axes.plot(cost, row.accuracy, "o", color=color)
