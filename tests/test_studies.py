@@ -38,28 +38,28 @@ NETWORKS = [
 ]
 
 
-@pytest.fixture
-def records(tmp_path):
-    folder = tmp_path / "compound"
+def write_records(place):
+    """Three runs of each network, and what does not belong to the study."""
+    folder = place / "compound"
     folder.mkdir()
     for i, (variant, resolution, cost, _) in enumerate(NETWORKS):
         for seed in range(3):
             record = made_up(variant, resolution, cost, seed, 0.5 + i / 100 + seed / 1000)
             (folder / f"{i}-seed{seed}.json").write_text(json.dumps(record))
-    (tmp_path / "other.json").write_text(json.dumps(made_up("b0", 32, 7, 0, 0.9)))
+    (place / "other.json").write_text(json.dumps(made_up("b0", 32, 7, 0, 0.9)))
     (folder / "notes.json").write_text("{}")
-    return tmp_path
 
 
-def test_records_become_a_study(records):
-    rows = dimension_study(records)
+def test_records_become_a_study(tmp_path):
+    write_records(tmp_path)
+    rows = dimension_study(tmp_path)
     assert [(r.dimension, r.multiply_adds) for r in rows] == [
         ("none", 100), ("depth", 200), ("depth", 400), ("width", 400), ("resolution", 400),
         ("all three", 405), ("all three", 410),
     ]  # fmt: skip
     assert rows[0].runs == pytest.approx((50.0, 50.1, 50.2)) and rows[0].accuracy == pytest.approx(50.1)
     assert "compound/0-seed0.json" in rows[0].source and rows[0].factors == {}
-    assert dimension_study(records, tag="other")[0].accuracy == 90
+    assert dimension_study(tmp_path, tag="other")[0].accuracy == 90
 
 
 def test_the_arms_of_the_experiment_are_told_apart(tmp_path):

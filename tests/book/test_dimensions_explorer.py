@@ -104,7 +104,7 @@ def test_presets_spend_what_they_say(open_page):
     """Counted, each way comes within a few per cent of the budget, and the page shows it."""
     page, base = open_page(), count_cost("b0").multiply_adds
     for times in (2, 4, 8):
-        page.get_by_text(f"{times} × B0").click()
+        page.get_by_role("radio", name=f"{times} × B0").check()
         for way in WAYS:
             page.get_by_role("button", name=way, exact=True).click()
             factors = dict(zip(NAMES, budget(times)[way]))
@@ -118,10 +118,10 @@ def test_presets_spend_what_they_say(open_page):
 def test_another_budget_takes_the_network_along(open_page):
     page = open_page()
     page.get_by_role("button", name="width", exact=True).click()
-    page.get_by_text("8 × B0").click()
+    page.get_by_role("radio", name="8 × B0").check()
     assert_shows(page, width=budget(8)["width"][1])
     page.evaluate(SET, {"depth": 3})  # no longer a preset
-    page.get_by_text("2 × B0").click()
+    page.get_by_role("radio", name="2 × B0").check()
     assert_shows(page, depth=3, width=budget(8)["width"][1])
     assert page.locator("[data-way][aria-pressed=true]").count() == 0
 
@@ -129,7 +129,7 @@ def test_another_budget_takes_the_network_along(open_page):
 def test_the_papers_networks_tell_their_accuracy(open_page):
     page = open_page()
     why = page.locator(".effnet-why")
-    page.get_by_text("as the paper did").click()
+    page.get_by_role("radio", name="as the paper did").check()
     for row in published_study()[1:]:
         page.get_by_role("button", name=row.dimension, exact=True).click()
         assert_shows(page, **row.factors)
