@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from .blocks import FusedMBConv, MBConv
 from .layers import Conv2dSame, ConvNormAct, SqueezeExcite
 from .model import EfficientNet
-from .roofline import largest_map
+from .bounds import largest_map
 
 # The C library gives larger blocks back to the system at once, and each page of a new one
 # costs a fault (glibc's largest M_MMAP_THRESHOLD).

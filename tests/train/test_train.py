@@ -28,7 +28,7 @@ def test_no_notebook_packages_are_needed():
         "import sys\n"
         "for name in ('IPython', 'jupyter_core', 'ipywidgets', 'torchinfo', 'timm', 'tensorboard', 'sklearn',"
         " 'tqdm', 'matplotlib', 'safetensors'): sys.modules[name] = None\n"
-        "import effnet_lib.train.engine, effnet_lib.train.bench, effnet_lib.train.report"
+        "import effnet_lib.train.engine, effnet_lib.bench, effnet_lib.train.report"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     code = (
