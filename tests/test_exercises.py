@@ -1,9 +1,11 @@
 import math
 
 import pytest
+import torch
 
 from effnet_lib import check, count_cost, scale_variant
 from effnet_lib.exercises import EXERCISES
+from effnet_lib.exercises.exercise import Exercise, judge
 
 
 def said(capsys, exercise, answer):
@@ -51,3 +53,13 @@ def test_the_budget_is_kept():
 def test_unknown_exercise():
     with pytest.raises(ValueError, match="'9.9'.*2.1"):
         check("9.9", 1)
+
+
+def test_tensors_are_compared_by_shape_and_value():
+    doubling = Exercise(lambda x: 2 * x, "multiply by 2.", inputs=((torch.ones(2, 3),),))
+    assert judge(doubling, lambda x: x + x) == "right."
+    text = judge(doubling, lambda x: x)
+    assert "got a tensor of shape (2, 3): 1, 1, 1, 1, 1, 1 for" in text and "expected a tensor" in text
+    assert "(tensor of shape (2, 3))" in text
+    for wrong in (lambda x: (2 * x)[0], lambda x: 2.0, lambda x: 2 * x + 1e-3, lambda x: x * math.nan):
+        assert "Hint: multiply by 2." in judge(doubling, wrong)

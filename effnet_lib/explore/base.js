@@ -1,5 +1,8 @@
 // What all explorers share: starting once, colours that follow the page, the position kept in
-// the address, sliders tied to number fields, and words for a screen reader.
+// the address, controls, cards, and words for a screen reader. An explorer extends this class
+// and gives: defaults (name → value), template() (HTML), ready() (look up its parts once),
+// show() (draw this.state; touch only what is new), words() (the state as a sentence). Its
+// template holds an empty <p class="effnet-note" role="alert"> for what a reader should know.
 (function () {
   if (window.EffnetExplorer) return;
   let count = 0;
@@ -55,31 +58,85 @@
       return document.querySelector(this.localName) === this;
     }
 
-    // One slider and its number field; `box` names the value in data-control.
+    // What the reader sets: a slider with its number field, or a choice among a few. `box` names
+    // the value in data-control.
     control(box) {
       const name = box.dataset.control;
+      const radios = [...box.querySelectorAll("input[type=radio]")];
+      if (radios.length) {
+        const values = radios.map((radio) => radio.value);
+        this.controls[name] = { radios, accept: (text) => (values.includes(text) ? text : undefined) };
+        radios.forEach((radio) => radio.addEventListener("change", () => this.set({ [name]: radio.value })));
+        return;
+      }
       const range = box.querySelector("input[type=range]");
       const number = box.querySelector("input[type=number]");
       const [low, high] = [Number(range.min), Number(range.max)];
-      this.controls[name] = { range, number, low, high };
+      const accept = (text) => {
+        const value = text.trim() === "" ? NaN : Number(text);
+        return Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : undefined;
+      };
+      this.controls[name] = { range, number, accept };
       range.addEventListener("input", () => this.set({ [name]: Number(range.value) }));
       number.addEventListener("change", () => {
-        const typed = number.value.trim() === "" ? NaN : Number(number.value);
-        const value = Number.isFinite(typed) ? Math.min(high, Math.max(low, typed)) : this.state[name];
+        const value = accept(number.value) ?? this.state[name];
+        const typed = number.value;
         this.set({ [name]: value });
         number.value = value;
-        if (value !== typed) {
-          const why = `${name} goes from ${low} to ${high}; it is now ${value}.`;
-          this.note(why);
+        if (typed.trim() === "" || Number(typed) !== value) {
+          this.note(`${number.getAttribute("aria-label")} goes from ${low} to ${high}; it is now ${value}.`);
         }
       });
+    }
+
+    // HTML of a slider; `label` may hold markup, `spoken` names the number field.
+    slider(name, label, low, high, step, spoken = name) {
+      return `
+        <div class="effnet-control" data-control="${name}">
+          <label for="${this.uid}-${name}">${label}</label>
+          <input type="number" min="${low}" max="${high}" step="${step}" inputmode="decimal"
+            aria-label="${spoken}" aria-invalid="false">
+          <input type="range" id="${this.uid}-${name}" name="${name}" min="${low}" max="${high}" step="${step}">
+        </div>`;
+    }
+
+    // HTML of a choice among [value, text] pairs; values are strings.
+    choice(name, label, options) {
+      const radio = ([value, text]) => `
+        <label><input type="radio" name="${this.uid}-${name}" value="${value}"><span>${text}</span></label>`;
+      return `
+        <fieldset class="effnet-choice" data-control="${name}">
+          <legend>${label}</legend><div>${options.map(radio).join("")}</div>
+        </fieldset>`;
+    }
+
+    // HTML of a figure in large type with a note beneath it; setCard fills it.
+    card(field, label, kind = "") {
+      return `
+        <div class="effnet-card ${kind}">
+          <span>${label}</span>
+          <output data-field="${field}" aria-live="off"></output>
+          <small></small>
+        </div>`;
+    }
+
+    setCard(field, value, text, small = "") {
+      this.cards ??= {};
+      const out = (this.cards[field] ??= this.live.querySelector(`output[data-field="${field}"]`));
+      EffnetExplorer.put(out, text);
+      out.dataset.value = value;
+      if (out.nextElementSibling) EffnetExplorer.put(out.nextElementSibling, small);
     }
 
     // Take new values, show them, and remember them in the address a little later.
     set(values, remember = true) {
       Object.assign(this.state, values);
-      for (const [name, { range, number }] of Object.entries(this.controls)) {
+      for (const [name, { range, number, radios }] of Object.entries(this.controls)) {
         const value = this.state[name];
+        if (radios) {
+          radios.forEach((radio) => { if (radio.checked !== (radio.value === value)) radio.checked = !radio.checked; });
+          continue;
+        }
         if (Number(range.value) !== value) range.value = value;
         if (number.value === "" || Number(number.value) !== value) number.value = value;
       }
@@ -101,16 +158,16 @@
     readAddress() {
       const address = new URLSearchParams(this.ownsAddress ? location.hash.slice(1) : "");
       const values = { ...this.defaults };
-      for (const [name, { low, high }] of Object.entries(this.controls)) {
-        const value = address.has(name) ? Number(address.get(name) || NaN) : NaN;
-        if (Number.isFinite(value)) values[name] = Math.min(high, Math.max(low, value));
+      for (const [name, { accept }] of Object.entries(this.controls)) {
+        const value = address.has(name) ? accept(address.get(name)) : undefined;
+        if (value !== undefined) values[name] = value;
       }
       this.set(values, false);
     }
 
     writeAddress() {
       const changed = Object.entries(this.state).filter(([k, v]) => v !== this.defaults[k]);
-      const hash = changed.map(([name, value]) => `${name}=${value}`).join("&");
+      const hash = changed.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
       const ours = Object.keys(this.controls).some((name) => location.hash.includes(`${name}=`));
       if (!this.ownsAddress || (!hash && !ours)) return; // leave the address of a heading alone
       try {

@@ -20,23 +20,28 @@ class Explorer:
         data: whatever the element's script reads, as JSON.
         static: HTML that stands in its place without scripts and on paper.
         scripts: the files, in this folder, that make it live.
+        styles: the files that dress it, besides ``base.css``.
         summary: one line for a terminal.
     """
 
-    def __init__(self, name: str, data: dict, static: str, scripts: tuple[str, ...], summary: str):
+    def __init__(
+        self, name: str, data: dict, static: str, scripts: tuple[str, ...], summary: str, styles: tuple[str, ...] = ()
+    ):
         self.tag = f"effnet-{name}-explorer"
         self.data = data
         self.static = static
         self.scripts = scripts
+        self.styles = styles
         self.summary = summary
 
     def _repr_html_(self) -> str:
         # "</" would end the script element in the middle of the data.
         data = json.dumps(self.data, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
         script = "\n".join(_file(name) for name in ("base.js", *self.scripts))
+        style = "\n".join(_file(name) for name in ("base.css", *self.styles))
         return (
             f'<{self.tag} class="effnet-explorer">'
-            f"<style>{_file('base.css')}</style>"
+            f"<style>{style}</style>"
             f'<script type="application/json">{data}</script>'
             f'<div class="effnet-static">{self.static}</div>'
             f"</{self.tag}>\n<script>{script}</script>"

@@ -15,20 +15,6 @@
 
     template() {
       const { ranges, operators, released, source } = this.data;
-      const id = this.uid;
-      const slider = (name, label, low, high, step) => `
-        <div class="effnet-control" data-control="${name}">
-          <label for="${id}-${name}">${label}</label>
-          <input type="number" min="${low}" max="${high}" step="${step}" inputmode="decimal"
-            aria-label="${name}" aria-invalid="false">
-          <input type="range" id="${id}-${name}" name="${name}" min="${low}" max="${high}" step="${step}">
-        </div>`;
-      const card = (field, label, kind = "") => `
-        <div class="effnet-card ${kind}">
-          <span>${label}</span>
-          <output for="${id}-phi" data-field="${field}" aria-live="off"></output>
-          <small></small>
-        </div>`;
       const at = (phi) => `style="--at:${phi / 7}"`;
       const marks = [0, 1, 2, 3, 4, 5, 6, 7].map((phi) => `<span ${at(phi)}>${phi}</span>`).join("");
       const networks = released.map(({ name, phi }) => `<span ${at(phi)}><i>${name}</i></span>`).join("");
@@ -39,7 +25,7 @@
         <td data-field="parameters"></td><td data-field="multiply_adds"></td></tr>`;
       return `
         <div class="effnet-main">
-          ${slider("phi", "Compound coefficient <b>φ</b>", 0, 7, 0.1)}
+          ${this.slider("phi", "Compound coefficient <b>φ</b>", 0, 7, 0.1)}
           <div class="effnet-marks" aria-hidden="true">${marks}${networks}</div>
           <div class="effnet-presets" role="group" aria-label="Set φ to the network nearest in cost to a released one">
             ${buttons}<button type="button" class="effnet-reset">Reset</button>
@@ -48,9 +34,9 @@
           <p class="effnet-note" role="alert"></p>
         </div>
         <div class="effnet-cards">
-          ${card("depth", "Depth", "depth")}${card("width", "Width", "width")}
-          ${card("resolution", "Resolution", "resolution")}${card("formula_multiply_adds", "Cost by formula")}
-          ${card("multiply_adds", "Multiply-adds counted")}${card("parameters", "Parameters")}
+          ${this.card("depth", "Depth", "depth")}${this.card("width", "Width", "width")}
+          ${this.card("resolution", "Resolution", "resolution")}${this.card("formula_multiply_adds", "Cost by formula")}
+          ${this.card("multiply_adds", "Multiply-adds counted")}${this.card("parameters", "Parameters")}
         </div>
         <figure class="effnet-drawing">
           <svg role="img" aria-label=""></svg>
@@ -75,9 +61,9 @@
         </table>
         <p class="effnet-hint">Top-1: ${source}.</p>
         <details class="effnet-constants"><summary>Change α, β and γ</summary>
-          ${slider("alpha", "Depth grows by <b>α</b> per φ", ...ranges.alpha, 0.01)}
-          ${slider("beta", "Width grows by <b>β</b> per φ", ...ranges.beta, 0.01)}
-          ${slider("gamma", "Resolution grows by <b>γ</b> per φ", ...ranges.gamma, 0.01)}
+          ${this.slider("alpha", "Depth grows by <b>α</b> per φ", ...ranges.alpha, 0.01)}
+          ${this.slider("beta", "Width grows by <b>β</b> per φ", ...ranges.beta, 0.01)}
+          ${this.slider("gamma", "Resolution grows by <b>γ</b> per φ", ...ranges.gamma, 0.01)}
           <p>α · β² · γ² = <output data-field="constraint" aria-live="off"></output> <span class="effnet-verdict"></span></p>
         </details>`;
     }
@@ -85,9 +71,6 @@
     ready() {
       const find = (selector) => this.live.querySelector(selector);
       const cells = (tr) => [...tr.querySelectorAll("td[data-field]")];
-      this.cards = Object.fromEntries(
-        [...this.live.querySelectorAll("output")].map((out) => [out.dataset.field, { out, small: out.nextElementSibling }]),
-      );
       this.rows = [...this.live.querySelectorAll("tr[data-stage]")].map(cells);
       this.totals = cells(find("tfoot tr"));
       this.compare = ["formula", "released"].map((kind) => {
@@ -121,11 +104,7 @@
       const [[depth, width, resolution, cost], parameters, multiplyAdds, rows] = this.position();
       const [, baseParameters, baseMultiplyAdds, base] = this.data.positions["0.0"];
       const layers = (table) => table.slice(1, -1).reduce((sum, row) => sum + row[0], 0);
-      const card = (field, value, text, small) => {
-        put(this.cards[field].out, text);
-        this.cards[field].out.dataset.value = value;
-        put(this.cards[field].small, small);
-      };
+      const card = (...figure) => this.setCard(...figure);
       card("depth", depth, times(depth), `${layers(rows)} blocks (B0:\u00a0${layers(base)})`);
       card("width", width, times(width), `stem ${rows[0][1]} (B0:\u00a0${base[0][1]})`);
       card("resolution", resolution, times(resolution), `${rows[0][2]} px (B0:\u00a0${base[0][2]})`);
@@ -188,8 +167,7 @@
 
       const { alpha, beta, gamma } = this.state;
       const product = alpha * beta ** 2 * gamma ** 2;
-      put(this.cards.constraint.out, product.toFixed(3));
-      this.cards.constraint.out.dataset.value = product;
+      this.setCard("constraint", product, product.toFixed(3));
       put(this.verdict, Math.abs(product - 2) < 0.1
         ? "close to 2, as the paper asks: by the formula, a step of φ about doubles the cost"
         : `not the paper's 2: by the formula, a step of φ multiplies the cost by ${product.toFixed(2)}`);
@@ -197,7 +175,7 @@
 
     // For a screen reader, once the slider rests.
     words() {
-      const field = (name) => this.cards[name].out.textContent;
+      const field = (name) => this.cards[name].textContent;
       this.drawing.describe();
       return `φ = ${this.state.phi}: depth ${field("depth")}, width ${field("width")}, resolution ${field("resolution")}, ` +
         `${this.layers} blocks, ${field("parameters")} parameters, ${field("multiply_adds")} multiply-adds.`;

@@ -24,7 +24,9 @@ def phi_explorer() -> Explorer:
     figures of every position of the slider are counted by this library; those for other
     α, β and γ by the same closed form in the page's script, which the tests hold equal.
     """
-    return Explorer("phi", _data(), _static(), ("model.js", "phi.js"), "φ explorer (shows itself in a notebook)")
+    return Explorer(
+        "phi", _data(), _static(), ("model.js", "phi.js"), "φ explorer (shows itself in a notebook)", ("phi.css",)
+    )
 
 
 def _data() -> dict:
