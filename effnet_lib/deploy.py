@@ -96,7 +96,9 @@ class ConvAct(nn.Module):
         return F.hardtanh(x, 0.0, 6.0, inplace=True) if self.activation else x
 
     def _packed_weight(self, x: Tensor) -> Tensor:
-        key = (self.weight._version, self.weight.data_ptr())
+        # A tensor made in inference mode counts no changes of itself.
+        version = 0 if self.weight.is_inference() else self.weight._version
+        key = (version, self.weight.data_ptr())
         if self._packed is None or self._packed[0] != key:
             weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
                 self.weight.contiguous().to_mkldnn(), self.padding, self.stride, [1, 1], self.groups, list(x.shape)
@@ -140,7 +142,6 @@ class InferenceNet(EfficientNet):
     def __init__(self, model: EfficientNet):
         nn.Module.__init__(self)
         vars(self).update(vars(copy.deepcopy(model)))  # with all that the model carries
-        nn.Module.train(self, False)
         for parent in list(self.modules()):
             for name, child in list(parent.named_children()):
                 if isinstance(child, ConvNormAct):
@@ -150,7 +151,7 @@ class InferenceNet(EfficientNet):
             if isinstance(parent, (MBConv, FusedMBConv)):
                 parent.drop = nn.Identity()
         self.dropout = nn.Identity()
-        self.requires_grad_(False)
+        self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> "InferenceNet":
         """Eval mode is the only one.

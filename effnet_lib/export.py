@@ -85,6 +85,8 @@ def export_model(
     if not isinstance(model, EfficientNet):
         raise TypeError(f"expected a network of build_model, got {type(model).__name__}")
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the name of a file")
     format = _format(path, format)
     size = model.variant.resolution if resolution is None else resolution
     size = positive_int("resolution", size, MIN_RESOLUTION)

@@ -149,9 +149,14 @@ def quantize_model(
         plain, prepared = Path(folder) / "float.onnx", Path(folder) / "prepared.onnx"
         exported = export_model(reference, plain, resolution=images.shape[-1])
 
-        def write() -> None:
-            quant_pre_process(os.fspath(plain), os.fspath(prepared), skip_symbolic_shape=True)
-            quantize_static(
+        _quietly(
+            "quantisation",
+            lambda: quant_pre_process(os.fspath(plain), os.fspath(prepared), skip_symbolic_shape=True),
+        )
+        left_alone = _nodes(prepared, tuple(float_layers))
+        _quietly(
+            "quantisation",
+            lambda: quantize_static(
                 os.fspath(prepared), os.fspath(aside), Reader(),
                 quant_format=QuantFormat.QDQ, per_channel=True,
                 activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
@@ -159,10 +164,9 @@ def quantize_model(
                     "minmax": CalibrationMethod.MinMax, "entropy": CalibrationMethod.Entropy,
                     "percentile": CalibrationMethod.Percentile,
                 }[method],
-                nodes_to_exclude=_nodes(prepared, tuple(float_layers)),
-            )  # fmt: skip
-
-        _quietly("quantisation", write)
+                nodes_to_exclude=left_alone,
+            ),
+        )  # fmt: skip
         session = onnx_session(aside)
         with torch.inference_mode():
             expected = torch.cat([reference(part.float()) for part in images.split(8)])
