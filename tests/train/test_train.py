@@ -282,21 +282,3 @@ def test_resume_takes_the_settings_of_the_run(tree, tmp_path, capsys):
     ):
         assert main(["train", *arguments]) == 2
         assert message in capsys.readouterr().err
-
-
-def test_bench(capsys):
-    arguments = ["bench", "--resolution", "32", "--batch-size", "2", "--rounds", "2", "--steps", "1", "--json"]
-    assert main(arguments) == 0
-    result = json.loads(capsys.readouterr().out)
-    names = {row["implementation"] for row in result["results"]}
-    assert {"effnet_lib", "torchvision", "timm"} == names
-    ours = [row for row in result["results"] if row["implementation"] == "effnet_lib"]
-    assert [row["mode"] for row in ours] == ["training", "inference"]
-    for row in result["results"]:
-        assert row["multiply_adds_per_second"] == pytest.approx(row["images_per_second"] * result["multiply_adds"])
-    assert all(row["ratio_to_ours"] == 1 for row in ours)
-    assert main([*arguments[:-1]]) == 0
-    assert "ratio to ours" in capsys.readouterr().out
-    for wrong, message in ((["--batch-size", "0"], "batch_size"), (["--variant", "b99"], "b99")):
-        assert main(["bench", *wrong]) == 2
-        assert message in capsys.readouterr().err
