@@ -26,7 +26,7 @@ import torch
 
 from effnet_lib import build_model, count_cost, optimize_for_inference, roofline
 from effnet_lib.bench import OPTIMISED, compare_inference, take_turns
-from effnet_lib.train.checkpoint import write_atomically
+from effnet_lib.files import write_atomically
 from effnet_lib.train.record import commit, device_name, versions
 
 #: (variant, batch size, resolution or None for its own)

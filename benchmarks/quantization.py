@@ -32,7 +32,7 @@ from effnet_lib.bench import summarise, take_turns
 from effnet_lib.export import onnx_session
 from effnet_lib.quantize import agreement
 from effnet_lib.train.augment import Augment
-from effnet_lib.train.checkpoint import write_atomically
+from effnet_lib.files import write_atomically
 from effnet_lib.train.config import config_from_json, make_variant
 from effnet_lib.train.data import load_data
 from effnet_lib.train.record import commit, device_name, read_record, versions
@@ -110,10 +110,8 @@ def of_a_run(folder: Path) -> dict:
     variant = make_variant(config.variant)
     if config.output_stride:
         variant = variant.with_output_stride(config.output_stride)
-    model = build_model(variant, len(data.classes), data.channels, norm_eps=config.norm_eps)
-    from safetensors.torch import load_file
-
-    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    weights = next(path for path in sorted(folder.glob("weights.*"), reverse=True))
+    model = build_model(variant, len(data.classes), data.channels, weights=weights)
     prepare = Augment(dataclasses.replace(config, channels_last=False), data.mean, data.std, len(data.classes))
     size = record["model"]["resolution"]
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[:256]

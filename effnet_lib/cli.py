@@ -57,6 +57,27 @@ def build_parser() -> argparse.ArgumentParser:
     _add_input_arguments(summary)
     summary.set_defaults(run=run_summary)
 
+    classify = commands.add_parser("classify", help="what is in a picture, by pretrained weights")
+    classify.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
+    classify.add_argument(
+        "--weights", default="lite", metavar="NAME",
+        help="lite, torchvision, timm, one of `effnet weights`, or a file (default: lite)",
+    )  # fmt: skip
+    classify.add_argument("--variant", metavar="NAME", help="where the weights do not tell, such as b0")
+    classify.add_argument("--top", type=int, default=5, metavar="K", help="how many classes (default: 5)")
+    classify.add_argument("--sha256", metavar="DIGITS", help="expected SHA-256 of the weights, 8 digits or more")
+    classify.add_argument(
+        "--like", metavar="NAME", help="prepare images and name classes as these weights do, for a file that does not say"
+    )
+    classify.add_argument("--json", action="store_true", help="print JSON")
+    classify.set_defaults(run=run_classify)
+
+    weights = commands.add_parser("weights", help="the pretrained weights that can be had by name")
+    weights.add_argument("variant", nargs="?", metavar="NAME", help="of one variant only, such as b0")
+    weights.add_argument("--source", help="torchvision, timm or lite (default: all that are installed)")
+    weights.add_argument("--json", action="store_true", help="print JSON")
+    weights.set_defaults(run=run_weights)
+
     _add_train(commands)
     _add_experiment(commands)
     results = commands.add_parser("results", help="list and compare the records of training runs")
@@ -114,11 +135,12 @@ def _add_export(commands) -> None:
         help="write a network for another runtime, and check the file by running it",
         epilog="Without weights the network is freshly initialised: enough to measure speed.",
     )
-    export.add_argument("variant", metavar="NAME", help="a released variant such as b0, or phi=-4")
+    export.add_argument("variant", metavar="NAME", nargs="?",
+                        help="a released variant such as b0, or phi=-4; not needed where the weights say it")  # fmt: skip
     export.add_argument("--output", required=True, metavar="FILE", help="where to write")
     export.add_argument("--format", help="onnx, exported-program or safetensors (default: by the suffix of FILE)")
-    export.add_argument("--weights", metavar="FILE", help="weights to start from")
-    export.add_argument("--padding", default="symmetric", choices=("symmetric", "same"))
+    export.add_argument("--weights", metavar="NAME", help="as for effnet classify: torchvision, timm, lite, or a file")
+    export.add_argument("--padding", choices=("symmetric", "same"), help="default: that of the weights, or symmetric")
     export.add_argument("--output-stride", type=int, help="32, 16 or 8 (default: the variant's)")
     export.add_argument("--optimize", action="store_true", help="fold batch norm into the convolutions")
     export.add_argument("--dynamic-size", action="store_true", help="leave height and width free, not only the batch")
@@ -127,7 +149,10 @@ def _add_export(commands) -> None:
     export.add_argument("--method", default="minmax", help="ranges by minmax, entropy or percentile (with --int8)")
     export.add_argument("--float-layers", nargs="+", default=(), metavar="PART",
                         help="parts that --int8 leaves alone, such as stem, stages.0, or se")  # fmt: skip
-    _add_input_arguments(export)
+    export.add_argument("--resolution", type=int, help="side of the image in pixels (default: its own)")
+    export.add_argument("--num-classes", type=int, help="default: those of the weights, or 1000")
+    export.add_argument("--in-channels", type=int, help="default: those of the weights, or 3")
+    export.add_argument("--json", action="store_true", help="print JSON")
     export.set_defaults(run=run_export)
 
 
@@ -305,6 +330,81 @@ def run_summary(args: argparse.Namespace) -> None:
     print(f"Multiply-adds of convolutions and linear layers, by count_cost: {cost.multiply_adds:,}")
 
 
+def run_classify(args: argparse.Namespace) -> int:
+    """Name what is in the pictures; nothing is printed unless all of them could be read."""
+    try:
+        from .files import find_file
+        from .model import build_model
+        from .releases import DownloadError, get_weights
+    except ImportError as error:
+        raise ValueError(f"classifying needs {error.name}: pip install {error.name}") from None
+    import logging
+
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is said once, by us
+    for image in args.images:  # before anything is downloaded
+        find_file(image, "the path of an image")
+    try:
+        model = build_model(args.variant, weights=args.weights, sha256=args.sha256)
+    except DownloadError as error:
+        print(f"effnet classify: error: {_one_line(error)}", file=sys.stderr)
+        return 1
+    if args.like:
+        like = get_weights(args.like, model.variant)
+        names = like.categories if like.num_classes == model.num_classes else None
+        known = dataclasses.replace(model.weights, preprocessing=like.preprocessing, categories=names)
+        model.weights = known
+    elif model.weights.preprocessing is None:
+        raise ValueError(
+            f"{args.weights} does not say how its images are prepared: name weights that are prepared alike, "
+            "such as --like torchvision"
+        )
+    answers = [model.classify(image, args.top) for image in args.images]
+    if args.json:
+        _print_json({
+            "variant": model.variant.name, "weights": model.weights.name,
+            "images": [
+                {"image": image, "predictions": [prediction._asdict() for prediction in answer]}
+                for image, answer in zip(args.images, answers)
+            ],
+        })  # fmt: skip
+        return 0
+    for image, answer in zip(args.images, answers):
+        if len(args.images) > 1:
+            print(f"{_printable(image)}:")
+        for prediction in answer:
+            print(f"{100 * prediction.probability:6.2f} %  {_printable(prediction.label)}")
+    return 0
+
+
+def _printable(text: str) -> str:
+    """The text without what could steer a terminal: labels and names of files come from elsewhere."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def run_weights(args: argparse.Namespace) -> None:
+    from .releases import get_weights, list_weights
+
+    found = [get_weights(name) for name in list_weights(args.variant, args.source)]
+    if args.json:
+        _print_json([
+            {
+                "name": w.name, "variant": w.variant.name, "padding": w.padding, "num_classes": w.num_classes,
+                "preprocessing": dataclasses.asdict(w.preprocessing), "top1": w.top1, "top5": w.top5,
+                "source": w.source, "licence": w.licence,
+            }
+            for w in found
+        ])  # fmt: skip
+        return
+    _print_rows(
+        ("name", "variant", "classes", "pixels", "top-1 %", "licence"),
+        [
+            (w.name, w.variant.name, w.num_classes, w.preprocessing.crop, w.top1 or "-", w.licence or "-")
+            for w in found
+        ],
+    )
+    print("\ntop-1 and licence as the source states them; - where it states none")
+
+
 def run_train(args: argparse.Namespace) -> int:
     """Train; 1 for what the machine did, 128 + signal after SIGTERM or Ctrl-C."""
     import traceback
@@ -335,7 +435,8 @@ def run_train(args: argparse.Namespace) -> int:
     if args.print:
         print(config.to_json())
         return 0
-    output = args.output or f"runs/{config.recipe}-{config.variant.replace('=', '')}-{config.seed}"
+    what = re.sub(r"[^\w.,=-]+", "-", config.variant or Path(config.weights or "").name).replace("=", "")
+    output = args.output or f"runs/{config.recipe}-{what}-{config.seed}"
 
     # Threads that wait shall sleep: spinning made training several times slower on a CPU that is
     # shared with other programs. torch reads this when it is first imported.
@@ -439,29 +540,45 @@ def run_export(args: argparse.Namespace) -> int:
         raise ValueError("--method and --float-layers go with --int8")
     if args.int8 and (args.format not in (None, "onnx") or args.dynamic_size or args.optimize):
         raise ValueError("--int8 writes ONNX, with batch norm folded: without --format, --optimize, --dynamic-size")
-    if args.int8 and args.in_channels != 3:
-        raise ValueError(f"--calibration reads pictures of 3 channels, not of --in-channels {args.in_channels}")
     from .train.config import make_variant
 
-    variant = make_variant(args.variant)
-    count_cost(variant, args.resolution, args.num_classes, args.in_channels)  # checks them
+    if args.variant is None and args.weights is None:
+        raise ValueError("say what to export: a NAME such as b0, or --weights")
+    variant = None if args.variant is None else make_variant(args.variant)
+    if variant:
+        count_cost(variant, args.resolution)  # checks the resolution before anything is read
     from .deploy import optimize_for_inference
     from .export import ExportError, export_model
     from .model import build_model
+    from .releases import DownloadError
 
-    model = build_model(
-        variant, args.num_classes, args.in_channels, output_stride=args.output_stride, padding=args.padding
-    )
-    if args.weights:
-        from .train.checkpoint import load_weights
-
-        if left := load_weights(model, args.weights):
-            raise ValueError(f"{args.weights} does not hold {left[0]} as this network has it: see --num-classes")
+    asked = {
+        name: value
+        for name in ("num_classes", "in_channels", "weights", "output_stride", "padding")
+        if (value := getattr(args, name)) is not None
+    }
+    try:
+        model = build_model(variant, **asked)
+    except DownloadError as error:
+        print(f"effnet export: error: {_one_line(error)}", file=sys.stderr)
+        return 1
+    resolution = args.resolution
+    known = model.weights.preprocessing if model.weights else None
+    if resolution is None and known:
+        resolution = known.crop
     try:
         if args.int8:
+            from .images import Preprocessing
             from .quantize import load_images, quantize_model
 
-            images = load_images(args.calibration, args.resolution or variant.resolution)
+            size = resolution or model.variant.resolution
+            if known is None:
+                known = Preprocessing(round(size * 8 / 7), size, "bicubic")
+            elif known.crop != size:
+                known = dataclasses.replace(known, resize=round(known.resize * size / known.crop), crop=size)
+            if len(known.mean) != model.in_channels:
+                raise ValueError(f"the network wants {model.in_channels} channels, and pictures have {len(known.mean)}")
+            images = load_images(args.calibration, known)
             result = quantize_model(
                 model, args.output, images, method=args.method, float_layers=args.float_layers
             )
@@ -469,7 +586,7 @@ def run_export(args: argparse.Namespace) -> int:
             if args.optimize:
                 model = optimize_for_inference(model)
             result = export_model(
-                model, args.output, args.format, resolution=args.resolution, dynamic_size=args.dynamic_size
+                model, args.output, args.format, resolution=resolution, dynamic_size=args.dynamic_size
             )
     except (ImportError, ExportError) as error:
         print(f"effnet export: error: {_one_line(error)}", file=sys.stderr)

@@ -2,14 +2,15 @@
 
     export_model(model, "b0.onnx")
 
-The formats are ONNX, ``torch.export``'s program, and safetensors, which holds weights alone.
+The formats are ONNX, ``torch.export``'s program, and safetensors, which holds weights alone
+(``build_model(weights="b0.safetensors")`` makes the network again; those of an optimised one
+fit another optimised one, through ``load_state_dict``).
 """
 
 import contextlib
 import copy
 import importlib
 import io
-import json
 import logging
 import os
 import warnings
@@ -25,6 +26,7 @@ from .layers import Conv2dSame
 from .model import EfficientNet
 from .scaling import positive_int
 from .variants import MIN_RESOLUTION
+from .weights import encode_weights
 
 #: Format and the suffix that stands for it.
 FORMATS = {"onnx": ".onnx", "exported-program": ".pt2", "safetensors": ".safetensors"}
@@ -254,13 +256,10 @@ def _run_program(path: Path, model: EfficientNet):
 
 def _write_safetensors(model: EfficientNet, path: Path, shape, dynamic_size: bool) -> None:
     safetensors = _need("safetensors.torch", "safetensors")
-    metadata = {
-        "format": "pt",
-        "variant": model.variant.name,
-        "num_classes": str(model.num_classes),
-        "in_channels": str(model.in_channels),
-        "optimized": json.dumps(isinstance(model, InferenceNet)),
-    }
+    if not isinstance(model, InferenceNet):
+        path.write_bytes(encode_weights(model))
+        return
+    metadata = {"format": "pt", "optimized": model.variant.name}
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     path.write_bytes(safetensors.save(state, metadata))
 

@@ -1,6 +1,6 @@
 """Eight bits: an ONNX file whose convolutions multiply integers, by ONNX Runtime's quantiser.
 
-    images = load_images("photos", 224)
+    images = load_images("photos", model.preprocess)
     quantize_model(model, "b0-int8.onnx", images)
 
 Every weight is rounded to one of 255 steps, with a step of its own for each output channel;
@@ -19,7 +19,9 @@ import torch
 from torch import Tensor
 
 from .export import ExportError, _aside, _for_export, _need, _quietly, export_model, onnx_session
+from .images import Preprocessing
 from .model import EfficientNet
+from .scaling import positive_int
 
 METHODS = ("minmax", "entropy", "percentile")
 
@@ -48,51 +50,35 @@ class Quantized:
     largest_difference: float
 
 
-def load_images(
-    folder: str | Path,
-    resolution: int,
-    limit: int = 256,
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406),
-    std: tuple[float, ...] = (0.229, 0.224, 0.225),
-) -> Tensor:
-    """Pictures below ``folder`` as a batch (N, 3, resolution, resolution), in the order of their names.
+def load_images(folder: str | Path, preprocessing: Preprocessing, limit: int = 256) -> Tensor:
+    """Pictures below ``folder`` as a batch (N, C, crop, crop), in the order of their names.
 
-    The shorter side is resized to 8/7 of ``resolution`` (bicubic), the middle cut out, and
-    ``mean`` and ``std`` taken off, as usual for ImageNet.
+    Args:
+        folder: searched to the bottom; what is no picture, or a damaged one, is passed over.
+        preprocessing: as the network wants them; ``model.preprocess`` of one with weights.
+        limit: how many at most.
 
     Raises:
         ImportError: Pillow or torchvision is missing.
         ValueError: there is no folder, or no picture in it that can be read.
     """
-    _need("PIL", "reading pictures")
     _need("torchvision", "reading pictures")
-    from PIL import Image, UnidentifiedImageError
-    from torchvision.transforms import v2
-
+    image_module = _need("PIL.Image", "reading pictures")
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}: give one with pictures to calibrate on")
-    transform = v2.Compose(
-        [
-            v2.Resize(round(resolution * 8 / 7), interpolation=v2.InterpolationMode.BICUBIC, antialias=True),
-            v2.CenterCrop(resolution),
-            v2.PILToTensor(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(mean, std),
-        ]
-    )
-    endings, images = set(Image.registered_extensions()), []
+    limit = positive_int("limit", limit)
+    endings, images = set(image_module.registered_extensions()), []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in endings):
         try:
-            with Image.open(path) as image:
-                images.append(transform(image.convert("RGB")))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+            images.append(preprocessing(path))
+        except (OSError, ValueError):
             continue
         if len(images) == limit:
             break
     if not images:
         raise ValueError(f"no picture in {folder} can be read: calibration needs a few dozen")
-    return torch.stack(images)
+    return torch.cat(images)
 
 
 def quantize_model(

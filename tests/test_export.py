@@ -11,7 +11,7 @@ import torch
 from test_deploy import difference, images
 from test_model import randomised
 
-from effnet_lib import ExportError, build_model, export, export_model, get_variant, optimize_for_inference, quantize
+from effnet_lib import ExportError, Preprocessing, build_model, export, export_model, get_variant, optimize_for_inference, quantize
 from effnet_lib.cli import main
 from effnet_lib.quantize import agreement, load_images, quantize_model
 
@@ -99,7 +99,10 @@ def test_safetensors_fit_the_network_and_say_what_they_are(tmp_path):
     with torch.inference_mode():
         assert torch.equal(other(images()), model(images()))
     with safe_open(tmp_path / "net.safetensors", "pt") as file:
-        assert file.metadata()["variant"] == "b0" and file.metadata()["num_classes"] == "7"
+        assert "effnet_lib" in file.metadata()
+    again = build_model(weights=tmp_path / "net.safetensors").eval()
+    with torch.inference_mode():
+        assert again.variant == model.variant and torch.equal(again(images()), model(images()))
 
 
 @pytest.mark.parametrize("name", ["net.onnx", "net.pt2", "net.safetensors"])
@@ -175,6 +178,8 @@ def test_the_command(tmp_path, capsys):
     assert main(["export", *SMALLEST, *weights, "--output", other]) == 0
     from safetensors.torch import load_file
 
+    capsys.readouterr()
+    assert main(["export", *weights, "--output", other]) == 0  # the file says what it is of
     one, two = load_file(tmp_path / "t.safetensors"), load_file(tmp_path / "s.safetensors")
     assert list(one) == list(two) and all(torch.equal(one[name], two[name]) for name in one)
 
@@ -184,6 +189,7 @@ def test_the_command(tmp_path, capsys):
     [
         (["b99", "--output", "x.onnx"], "b99"),
         (["b0"], "--output"),
+        (["--output", "x.onnx"], "NAME"),
         (["b0", "--output", "x.foo"], "no format for 'x.foo'"),
         (["b0", "--output", "x.onnx", "--format", "tflite"], "unknown format 'tflite'"),
         (["b0", "--output", "no/such/folder/x.onnx"], "there is no folder"),
@@ -199,7 +205,7 @@ def test_the_command(tmp_path, capsys):
         (["b0", "--output", "x.onnx", "--method", "entropy"], "--int8"),
         (["b0", "--output", "x.onnx", "--int8", "--calibration", "no/pictures"], "no/pictures"),
         (["b0", "--output", "x.pt2", "--format", "exported-program", "--int8", "--calibration", "."], "ONNX"),
-        (["b0", "--output", "x.onnx", "--int8", "--calibration", ".", "--in-channels", "1"], "--in-channels 1"),
+        (["b0", "--output", "x.onnx", "--int8", "--calibration", ".", "--in-channels", "1"], "wants 1 channels"),
     ],
 )
 def test_bad_arguments_are_one_line_and_status_2(tmp_path, monkeypatch, capsys, arguments, message):
@@ -222,6 +228,9 @@ def test_what_is_no_network(tmp_path):
 # Eight bits
 
 
+AT_32 = Preprocessing(36, 32)
+
+
 @pytest.fixture
 def pictures(tmp_path_factory):
     from PIL import Image
@@ -235,18 +244,18 @@ def pictures(tmp_path_factory):
 
 
 def test_load_images(pictures, tmp_path):
-    loaded = load_images(pictures, 32)
+    loaded = load_images(pictures, AT_32)
     assert loaded.shape == (4, 3, 32, 32) and loaded.dtype == torch.float32
-    assert load_images(pictures, 32, limit=2).shape == (2, 3, 32, 32)
+    assert load_images(pictures, AT_32, limit=2).shape == (2, 3, 32, 32)
     with pytest.raises(ValueError, match="no picture in"):
-        load_images(tmp_path, 32)
+        load_images(tmp_path, AT_32)
 
 
 def test_eight_bits(tmp_path, pictures):
     pytest.importorskip("onnxruntime")
     import onnx
 
-    model, x = tiny(), load_images(pictures, 32)
+    model, x = tiny(), load_images(pictures, AT_32)
     done = quantize_model(model, tmp_path / "int8.onnx", x)
     assert done.images == 4 and done.bytes < 0.7 * done.float_bytes
     assert done.signal_to_noise_db > 15 and done.top1_agreement >= 0.75

@@ -18,7 +18,7 @@ _PUBLIC = {
     "progressive": ("code_rule", "make_stages", "paper_rule"),
     "progress": ("LivePlot", "plot_history"),
     "record": ("SCHEMA", "check_record", "find_records", "read_record"),
-    "checkpoint": ("load_latest", "load_weights", "save_checkpoint"),
+    "checkpoint": ("load_latest", "save_checkpoint"),
     "experiments": ("Experiment", "experiments", "plan"),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
