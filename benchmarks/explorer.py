@@ -14,7 +14,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from effnet_lib import block_explorer, phi_explorer, stochastic_depth_explorer
+from effnet_lib import block_explorer, network_explorer, phi_explorer, stochastic_depth_explorer
 from tools.browser import ensure_browser
 
 CHAPTERS = Path("_build/html/chapters")
@@ -26,6 +26,7 @@ EXPLORERS = (
     (block_explorer, "mb_resolution", "04_mbconv"),
     (stochastic_depth_explorer, "sd_rate", "04_mbconv"),
     (stochastic_depth_explorer, "sd_draws", "04_mbconv"),
+    (network_explorer, "walk_step", "05_efficientnet_b0"),
 )
 
 SWEEP = """async (slider) => {

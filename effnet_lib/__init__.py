@@ -34,7 +34,15 @@ _PUBLIC = {
     "layers": ("ConvNormAct", "SqueezeExcite", "StochasticDepth"),
     "blocks": ("FusedMBConv", "MBConv"),
     "model": ("EfficientNet", "build_model"),
-    "explore": ("block_explorer", "phi_explorer", "stochastic_depth_explorer"),
+    "images": ("Preprocessing",),
+    "releases": ("DownloadError", "Weights", "WeightsError", "get_weights", "list_weights"),
+    "weights": ("LoadedWeights", "Prediction", "classify", "load_weights", "open_weights", "save_weights"),
+    "explore": (
+        "block_explorer",
+        "network_explorer",
+        "phi_explorer",
+        "stochastic_depth_explorer",
+    ),
     "exercises": ("check",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -11,7 +11,7 @@ import pytest
 import effnet_lib
 
 
-@pytest.mark.parametrize("module", ["scaling", "variants", "cost", "explore"])
+@pytest.mark.parametrize("module", ["scaling", "variants", "cost", "naming", "files", "explore"])
 def test_no_torch(module):
     code = f"import sys, effnet_lib.{module}; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
