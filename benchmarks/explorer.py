@@ -14,13 +14,22 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from effnet_lib import block_explorer, network_explorer, phi_explorer, stochastic_depth_explorer
+from effnet_lib import (
+    block_explorer,
+    dimensions_explorer,
+    network_explorer,
+    phi_explorer,
+    stochastic_depth_explorer,
+)
 from tools.browser import ensure_browser
 
 CHAPTERS = Path("_build/html/chapters")
 
 #: The explorer, the slider that is swept, and the chapter that shows it.
 EXPLORERS = (
+    (dimensions_explorer, "dim_depth", "01_why_scale"),
+    (dimensions_explorer, "dim_width", "01_why_scale"),
+    (dimensions_explorer, "dim_resolution", "01_why_scale"),
     (phi_explorer, "phi", "02_compound_scaling"),
     (block_explorer, "mb_in", "04_mbconv"),
     (block_explorer, "mb_resolution", "04_mbconv"),
