@@ -34,7 +34,9 @@ _PUBLIC = {
     "layers": ("ConvNormAct", "SqueezeExcite", "StochasticDepth"),
     "blocks": ("FusedMBConv", "MBConv"),
     "model": ("EfficientNet", "build_model"),
-    "explore": ("phi_explorer",),
+    "inside": ("activation_map", "feature_maps", "se_blocks", "se_gates"),
+    "samples": ("TrainedNetwork", "cifar_small", "cifar_small_gates", "sample_photographs"),
+    "explore": ("gates_explorer", "phi_explorer", "se_explorer"),
     "exercises": ("check",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}

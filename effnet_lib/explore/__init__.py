@@ -2,5 +2,6 @@
 
 from .element import Explorer
 from .phi import phi_explorer
+from .se import gates_explorer, se_explorer
 
-__all__ = ["Explorer", "phi_explorer"]
+__all__ = ["Explorer", "gates_explorer", "phi_explorer", "se_explorer"]

@@ -72,8 +72,9 @@
       const range = box.querySelector("input[type=range]");
       const number = box.querySelector("input[type=number]");
       const [low, high] = [Number(range.min), Number(range.max)];
+      const whole = Number.isInteger(Number(range.step)); // blocks, channels, pixels
       const accept = (text) => {
-        const value = text.trim() === "" ? NaN : Number(text);
+        const typed = text.trim() === "" ? NaN : Number(text), value = whole ? Math.round(typed) : typed;
         return Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : undefined;
       };
       this.controls[name] = { range, number, accept };
@@ -84,7 +85,7 @@
         this.set({ [name]: value });
         number.value = value;
         if (typed.trim() === "" || Number(typed) !== value) {
-          this.note(`${number.getAttribute("aria-label")} goes from ${low} to ${high}; it is now ${value}.`);
+          this.note(`${number.getAttribute("aria-label")} goes from ${low} to ${high}${whole ? " in whole numbers" : ""}; it is now ${value}.`);
         }
       });
     }
