@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     summary.set_defaults(run=run_summary)
 
     _add_train(commands)
+    _add_experiment(commands)
     results = commands.add_parser("results", help="list and compare the records of training runs")
     results.add_argument("paths", nargs="*", default=["runs"], metavar="PATH",
                          help="records, or folders to search (default: runs)")  # fmt: skip
@@ -102,6 +103,29 @@ def _add_train(commands) -> None:
     train.add_argument("--quiet", action="store_true", help="print nothing but errors")
     train.add_argument("--print", action="store_true", help="print the settings as JSON and end")
     train.set_defaults(run=run_train)
+
+
+def _add_experiment(commands) -> None:
+    experiment = commands.add_parser(
+        "experiment",
+        help="make the runs of one of the book's experiments, and compare them",
+        epilog="The same command goes on where it was stopped. Without NAME: the experiments and their questions.",
+    )
+    experiment.add_argument("name", nargs="?", metavar="NAME", help="such as scratch or compound")
+    experiment.add_argument("--data", default="cifar10", help="as for effnet train (default: cifar10)")
+    experiment.add_argument("--data-id", metavar="ID", help="name of the data in the records")
+    experiment.add_argument("--only", nargs="+", metavar="ARM", help="arms to run (default: all)")
+    experiment.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="in place of the experiment's own")
+    experiment.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="set a field in every run")
+    experiment.add_argument("--rehearse", action="store_true",
+                            help="try it with a tiny network in seconds a run, apart from the real records")  # fmt: skip
+    experiment.add_argument("--at-once", type=int, default=1, metavar="N", help="runs side by side (default: 1)")
+    experiment.add_argument("--minutes", type=float, default=float("inf"), help="save and stop after so many")
+    experiment.add_argument("--runs", default="runs", metavar="DIR", help="where runs write (default: runs)")
+    experiment.add_argument("--results", default="results", metavar="DIR", help="where records go (default: results)")
+    experiment.add_argument("--print", action="store_true", help="print the commands of the runs and end")
+    experiment.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    experiment.set_defaults(run=run_experiment)
 
 
 def _add_input_arguments(parser: argparse.ArgumentParser) -> None:
@@ -267,11 +291,7 @@ def run_train(args: argparse.Namespace) -> int:
     for name in ("data", "variant", "seed", "epochs", "batch_size", "lr", "weights", "device", "workers"):
         if (value := getattr(args, name)) is not None:
             changes[name] = value
-    for setting in args.set:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set wants NAME=VALUE, got {setting!r}")
-        changes[name.strip().replace("-", "_")] = value.strip()
+    changes |= map(_split_setting, args.set)
 
     saved = Path(args.config) if args.config else None
     if args.resume and not (args.recipe or args.config):
@@ -313,6 +333,63 @@ def run_train(args: argparse.Namespace) -> int:
     except Exception:  # a fault in effnet_lib, not in what was asked for: it needs its traceback
         traceback.print_exc()
         return 1
+    return 0
+
+
+def _split_setting(setting: str) -> tuple[str, str]:
+    """``NAME=VALUE`` of ``--set``."""
+    name, equals, value = setting.partition("=")
+    if not equals:
+        raise ValueError(f"--set wants NAME=VALUE, got {setting!r}")
+    return name.strip().replace("-", "_"), value.strip()
+
+
+def run_experiment(args: argparse.Namespace) -> int:
+    import shlex
+
+    from .train.errors import Interrupted, RunError
+    from .train.experiments import REHEARSAL, experiments, plan, run, summarise
+
+    if args.name is None:
+        for name, experiment in experiments().items():
+            runs = len(experiment.arms) * len(experiment.seeds)
+            print(f"{name:12} {experiment.question} ({runs} runs: {', '.join(experiment.arms)})")
+        return 0
+    if args.at_once < 1 or not args.minutes >= 0:
+        raise ValueError(f"--at-once must be at least 1 and --minutes at least 0, got {args.at_once} and {args.minutes}")
+    changes = dict(map(_split_setting, args.set))
+    if args.rehearse:
+        changes = REHEARSAL | changes
+        args.runs, args.results = (os.path.join(args.runs, "rehearsal", part) for part in ("runs", "results"))
+    jobs = plan(
+        args.name, args.data, data_id=args.data_id, only=args.only, seeds=args.seeds, changes=changes,
+        runs=args.runs, results=args.results,
+    )  # fmt: skip
+    if args.print:
+        print("\n".join(shlex.join(job.command) for job in jobs))
+        return 0
+    try:
+        left = run(jobs, args.at_once, args.minutes, say=lambda text: print(text, file=sys.stderr, flush=True))
+    except RunError as error:
+        print(f"effnet experiment: error: {error}", file=sys.stderr)
+        return error.status if isinstance(error, Interrupted) else 1
+    rows = summarise(jobs)
+    if args.json:
+        _print_json(rows)
+    else:
+        _print_rows(
+            ("name", "runs", "test %", "± %", "parameters", "multiply-adds", "seconds"),
+            [
+                (
+                    r["arm"], r["runs"], f"{100 * r['test_accuracy']:.2f}",
+                    "-" if r["standard_deviation"] is None else f"{100 * r['standard_deviation']:.2f}",
+                    f"{r['parameters']:,}", "-" if r["multiply_adds"] is None else f"{r['multiply_adds']:,}", f"{r['seconds']:.0f}",
+                )
+                for r in rows
+            ],
+        )  # fmt: skip
+    if left:
+        print(f"{len(left)} runs are left: the same command goes on", file=sys.stderr)
     return 0
 
 

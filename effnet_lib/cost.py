@@ -7,7 +7,7 @@ The tests hold them, to the integer, against hooks on the built network.
 from dataclasses import dataclass
 
 from .scaling import positive_int
-from .variants import MIN_RESOLUTION, Stage, Variant, as_variant
+from .variants import Stage, Variant, as_variant
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def count_cost(
 
     Args:
         variant: a variant or its name.
-        resolution: side of the square image in pixels, at least 32; the variant's own
-            evaluation resolution if None.
+        resolution: side of the square image in pixels, at least the variant's output
+            stride (32, but for small images); its own evaluation resolution if None.
         num_classes, in_channels: at least 1.
 
     Raises:
@@ -85,7 +85,7 @@ def count_cost(
     variant = as_variant(variant)
     if resolution is None:
         resolution = variant.resolution
-    size = positive_int("resolution", resolution, MIN_RESOLUTION)
+    size = positive_int("resolution", resolution, variant.output_stride)
     num_classes = positive_int("num_classes", num_classes)
     channels = positive_int("in_channels", in_channels)
 

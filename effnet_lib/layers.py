@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from .scaling import rate as checked_rate
 
-ACTIVATIONS = {"silu": nn.SiLU, "relu6": nn.ReLU6}
+ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "relu6": nn.ReLU6}
 
 
 class Conv2dSame(nn.Conv2d):
@@ -29,7 +29,7 @@ class ConvNormAct(nn.Sequential):
 
     Args:
         in_channels, out_channels, kernel_size, stride, groups: of the convolution.
-        activation: ``"silu"``, ``"relu6"`` or None for a linear layer.
+        activation: ``"silu"``, ``"relu"``, ``"relu6"`` or None for a linear layer.
         norm_eps, norm_momentum: of the batch norm, in PyTorch's sense.
         padding: ``"symmetric"`` (k // 2 on every side) or ``"same"`` (as TensorFlow).
     """

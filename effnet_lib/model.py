@@ -170,7 +170,7 @@ def _initialize(module: nn.Module) -> None:
 
 # What a layer leaves of the second moment of a standard normal signal. Fresh gates lie
 # between all half open (1/4) and half of them open (1/2): the geometric mean.
-_SECOND_MOMENT = {nn.SiLU: 0.3558, nn.ReLU6: 0.5, SqueezeExcite: 8**-0.5}
+_SECOND_MOMENT = {nn.SiLU: 0.3558, nn.ReLU: 0.5, nn.ReLU6: 0.5, SqueezeExcite: 8**-0.5}
 
 
 @torch.no_grad()

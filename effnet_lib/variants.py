@@ -100,7 +100,7 @@ class Variant:
         dropout: rate before the classifier.
         stochastic_depth_rate: drop rate that the last block would have; block i of N has
             rate · i / N (1 minus the papers' "survival probability").
-        activation: ``"silu"`` or ``"relu6"``.
+        activation: ``"silu"``, ``"relu"`` or ``"relu6"``.
         norm_eps, norm_momentum: of batch norm, in PyTorch's sense of momentum
             (TensorFlow's 0.99 is 0.01 here).
         round_limit: see :func:`effnet_lib.round_channels`.

@@ -20,6 +20,7 @@ _PUBLIC = {
     "record": ("SCHEMA", "check_record", "find_records", "read_record"),
     "checkpoint": ("load_latest", "load_weights", "save_checkpoint"),
     "bench": ("benchmark",),
+    "experiments": ("Experiment", "experiments", "plan"),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -32,6 +32,10 @@ CHOICES = {
 RUN_ONLY = ("workers", "checkpoint_every", "keep", "log_every", "device", "data")
 
 
+#: Networks of others that a run may train, to see what the same recipe makes of them.
+ANCHORS = ("resnet18",)
+
+
 @dataclass(frozen=True)
 class Config:
     """All settings of one run. Values are checked when it is made.
@@ -39,7 +43,8 @@ class Config:
     Attributes:
         recipe: name of the recipe that it started from.
         data: ``digits``, ``cifar10``, ``cifar100`` or the path of an ImageFolder tree.
-        variant: a released variant's name, or ``phi=-4``, or ``phi=-4,base=v2_b0``.
+        variant: a released variant's name, or ``phi=-4,base=v2_b0`` (see :func:`make_variant`), or
+            an anchor to compare with, ``resnet18``.
         output_stride: 32, 16 or 8; smaller values suit small images. None leaves the variant's.
         resolution: side of the training images in pixels; None takes the size of a small data
             set, or the variant's own.
@@ -173,7 +178,8 @@ class Config:
                 f"workers = {self.workers} are more than the {cores} cores of this machine: "
                 f"set workers to {cores} or less"
             )
-        make_variant(self.variant)
+        if self.variant not in ANCHORS:
+            make_variant(self.variant)
 
     @property
     def peak_lr(self) -> float:
@@ -254,25 +260,62 @@ def config_from_json(text: str) -> Config:
 
 
 def make_variant(name: str) -> Variant:
-    """The variant that a run names: ``b0``, or ``phi=-4``, or ``phi=-4,base=v2_b0``.
+    """The variant that a run names.
+
+    A released name or ``phi=NUMBER``, then any of ``base=NAME`` (what φ scales),
+    ``depth=FACTOR`` and ``width=FACTOR`` (at least 1, on top of φ), ``se=0`` (without
+    squeeze-and-excitation) and ``activation=relu``, in this form: ``phi=-4,base=v2_b0,depth=2``.
 
     Raises:
-        ConfigError: there is none of that name, or φ is not a number in range.
+        ConfigError: there is none of that name, or a number is out of range.
 
     >>> make_variant("phi=1").stages[2].channels
     48
+    >>> make_variant("b0,se=0").stages[0].se_ratio
+    0
     """
+    first, *rest = name.split(",")
+    parts = dict(part.partition("=")[::2] for part in rest)
+    if first.startswith("phi="):
+        parts["phi"] = first.removeprefix("phi=")
     try:
-        if not name.startswith("phi="):
-            return get_variant(name)
-        phi, _, base = name.removeprefix("phi=").partition(",base=")
-        try:
-            number = float(phi)
-        except ValueError:
-            raise ConfigError(f"variant {name!r}: after phi= a number is expected, got {phi!r}") from None
-        return scale_variant(number, base or "b0")
+        if unknown := parts.keys() - {"phi", "base", "depth", "width", "se", "activation"}:
+            raise ConfigError(
+                f"variant {name!r}: {sorted(unknown)[0]!r} is none of phi, base, depth, width, se, activation"
+            )
+        if "phi" in parts:
+            variant = scale_variant(_factor(name, "phi", parts["phi"]), parts.get("base", "b0"))
+        elif "base" in parts:
+            raise ConfigError(f"variant {name!r}: base= says what phi= scales, and there is no phi=")
+        else:
+            variant = get_variant(first)
+        if grown := {k: _factor(name, k, parts[k]) for k in ("depth", "width") if k in parts}:
+            factors = {"alpha": grown.get("depth", 1.0), "beta": grown.get("width", 1.0), "gamma": 1.0}
+            words = "".join(f", {k} × {v:g}" for k, v in grown.items())
+            taller = scale_variant(1, variant, **factors)
+            variant = replace(taller, name=variant.name + words, phi=variant.phi, dropout=variant.dropout)
+        if "se" in parts:
+            if parts["se"] != "0":
+                raise ConfigError(f"variant {name!r}: se=0 leaves squeeze-and-excitation out, got se={parts['se']}")
+            stages = tuple(replace(stage, se_ratio=0) for stage in variant.stages)
+            variant = replace(variant, stages=stages, name=f"{variant.name} without SE")
+        if "activation" in parts:
+            kinds = ("silu", "relu", "relu6")
+            if parts["activation"] not in kinds:
+                raise ConfigError(_unknown(f"variant {name!r}: unknown activation", parts["activation"], kinds))
+            variant = replace(variant, activation=parts["activation"], name=f"{variant.name} with {parts['activation']}")
+        return variant
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def _factor(name: str, key: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"variant {name!r}: after {key}= a number is expected, got {text!r}") from None
 
 
 def count_cores() -> int:

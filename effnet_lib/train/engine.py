@@ -21,11 +21,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..cost import count_cost
 from ..model import build_model
-from ..variants import MIN_RESOLUTION
 from . import record as records
+from .anchors import build_anchor, measure_cost
 from .augment import Augment
 from .checkpoint import load_latest, load_weights, save_checkpoint, write_atomically
-from .config import Config, config_from_json, make_variant
+from .config import ANCHORS, Config, config_from_json, make_variant
 from .data import DataSet, load_data, make_loader, reseed
 from .distributed import Group, join, was_restarted
 from .errors import ConfigError, Interrupted, RunError
@@ -115,16 +115,18 @@ class Run:
         check_batches(config, data, group)
         if config.recipe == "fine_tune" and not config.weights:
             raise ConfigError("the recipe fine_tune starts from weights: give --weights FILE")
-        self.variant = make_variant(config.variant)
-        if config.output_stride is not None:
+        self.variant = None if config.variant in ANCHORS else make_variant(config.variant)
+        if self.variant and config.output_stride is not None:
             try:
                 self.variant = self.variant.with_output_stride(config.output_stride)
             except ValueError as error:
                 raise ConfigError(str(error)) from None
-        self.resolution = config.resolution or data.size or self.variant.train_resolution
-        self.eval_resolution = config.eval_resolution or (
-            self.resolution if config.resolution or data.size else self.variant.resolution
-        )
+        self.name = self.variant.name if self.variant else config.variant
+        given = config.resolution or data.size
+        if not (given or self.variant):
+            raise ConfigError(f"variant {config.variant} has no resolution of its own: set resolution")
+        self.resolution = given or self.variant.train_resolution
+        self.eval_resolution = config.eval_resolution or given or self.variant.resolution
         self.steps_per_epoch = len(data.train) // config.batch_size
 
         reseed(config.seed)
@@ -133,11 +135,14 @@ class Run:
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
-        model = build_model(
-            self.variant, len(data.classes), data.channels,
-            dropout=config.dropout, stochastic_depth_rate=config.stochastic_depth_rate,
-            norm_eps=config.norm_eps, norm_momentum=config.norm_momentum,
-        )  # fmt: skip
+        if self.variant is None:
+            model = build_anchor(config.variant, len(data.classes), data.channels, config.dropout or 0.0)
+        else:
+            model = build_model(
+                self.variant, len(data.classes), data.channels,
+                dropout=config.dropout, stochastic_depth_rate=config.stochastic_depth_rate,
+                norm_eps=config.norm_eps, norm_momentum=config.norm_momentum,
+            )  # fmt: skip
         if config.weights:
             load_weights(model, config.weights)
         self.model = model.to(device, memory_format=layout)
@@ -346,6 +351,15 @@ class Run:
 
     # The end
 
+    def cost(self) -> tuple[int, int | None]:
+        """Parameters, and multiply-adds for one image of evaluation; None where it is too small to count."""
+        channels, size = self.data.channels, self.eval_resolution
+        if self.variant is None:
+            return measure_cost(self.model, size, channels)
+        counted = max(size, self.variant.output_stride)  # parameters do not depend on it
+        cost = count_cost(self.variant, counted, len(self.data.classes), channels)
+        return cost.parameters, cost.multiply_adds if counted == size else None
+
     def finish(self) -> dict:
         """Look at the test images, once, and make the record."""
         from .report import confusion_matrix, write_report
@@ -364,9 +378,7 @@ class Run:
         final |= {"per_class_accuracy": per_class, "confusion": confusion}
         device = self.group.device
         seconds = sum(entry["seconds"] for entry in self.history)
-        resolution = self.eval_resolution
-        size = max(resolution, MIN_RESOLUTION)  # parameters do not depend on it
-        cost = count_cost(self.variant, size, len(data.classes), data.channels)
+        parameters, multiply_adds = self.cost()
         record = {
             "schema": "effnet-record-1",
             "command": records.command_line(),
@@ -380,9 +392,9 @@ class Run:
                 "train": len(data.train), "validation": len(data.validation), "test": len(data.test),
             },
             "model": {
-                "variant": self.variant.name, "parameters": cost.parameters,
-                "multiply_adds": cost.multiply_adds if size == resolution else None,
-                "resolution": resolution, "output_stride": self.variant.output_stride,
+                "variant": self.name, "parameters": parameters, "multiply_adds": multiply_adds,
+                "resolution": self.eval_resolution,
+                "output_stride": self.variant.output_stride if self.variant else 8,
             },
             "device": {
                 "name": records.device_name(device), "type": device.type, "processes": self.group.size,

@@ -53,7 +53,7 @@ class Progress:
         self.file = open(self.path, "a")
         cfg, data = run.config, run.data
         self.say(
-            f"{run.variant.name} on {data.id}: {len(data.train):,} images to train, {len(data.validation):,} to "
+            f"{run.name} on {data.id}: {len(data.train):,} images to train, {len(data.validation):,} to "
             f"validate, {len(data.test):,} to test; {run.resolution} pixels, batches of {cfg.batch_size}, "
             f"{run.group.size} × {run.group.device.type} in {run.precision}"
         )

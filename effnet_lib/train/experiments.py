@@ -1,0 +1,323 @@
+"""The book's experiments: each is a set of training runs, and one command makes them all.
+
+    effnet experiment compound --data cifar10
+
+Every run is an ``effnet train`` command of its own, which its record names, so that one can be
+repeated alone. Records go to ``results/EXPERIMENT/ARM-SEED.json``; a run that has its record is
+not made again, and one that was interrupted goes on from its checkpoint.
+"""
+
+import math
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..cost import count_cost
+from .config import Config, make_config, make_variant
+from .errors import ConfigError, Interrupted, RunError
+from .record import read_record
+
+#: Where growing starts in ``compound``: a network small enough that eight times its cost trains in minutes.
+SMALL, SMALL_RESOLUTION, SMALL_STRIDE = "phi=-6", 16, 8
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is asked, and the runs that answer.
+
+    Attributes:
+        question: in one sentence.
+        recipe: from which every arm starts.
+        changes: what all arms change in it.
+        arms: name of each arm to what it changes besides.
+        seeds: each arm runs once with each.
+    """
+
+    question: str
+    recipe: str
+    changes: dict[str, object]
+    arms: dict[str, dict[str, object]]
+    seeds: tuple[int, ...]
+
+    def config(self, arm: str, seed: int, data: str, changes: dict[str, object] | None = None) -> Config:
+        """The settings of one run; ``changes`` come last."""
+        settings = self.changes | self.arms[arm] | {"seed": seed, "data": data} | (changes or {})
+        return make_config(self.recipe, settings)
+
+
+def grow(axis: str, factor: float) -> dict[str, object]:
+    """Settings that multiply the counted cost of the small network by about ``factor`` along one axis.
+
+    Channels go in eights and layers are whole, so the nearest network is taken; its record has
+    the exact count.
+
+    >>> grow("resolution", 4)
+    {'variant': 'phi=-6', 'resolution': 32}
+    """
+    base = _cost(1.0, 1.0, SMALL_RESOLUTION)
+
+    def settings(step: int) -> tuple[float, float, int]:
+        depth, width, resolution = 1.0, 1.0, float(SMALL_RESOLUTION)
+        if axis == "depth":
+            depth += step / 20
+        elif axis == "width":
+            width += step / 20
+        elif axis == "resolution":
+            resolution += step
+        else:  # all three in the proportions of the paper, α = 1.2, β = 1.1, γ = 1.15
+            phi = step / 20
+            depth, width, resolution = 1.2**phi, 1.1**phi, resolution * 1.15**phi
+        return round(depth, 4), round(width, 4), round(resolution)
+
+    candidates = [settings(step) for step in range(241)]
+    goal = math.log(factor * base)
+    depth, width, resolution = min(candidates, key=lambda c: abs(math.log(_cost(*c)) - goal))
+    name = SMALL + f",depth={depth:g}" * (depth > 1) + f",width={width:g}" * (width > 1)
+    return {"variant": name, "resolution": resolution}
+
+
+def _cost(depth: float, width: float, resolution: int) -> int:
+    variant = make_variant(f"{SMALL},depth={depth},width={width}").with_output_stride(SMALL_STRIDE)
+    return count_cost(variant, resolution, 10).multiply_adds
+
+
+_GPU = {"compile": True, "validation": 0.02}
+_SHORT = {"epochs": 30, "warmup_epochs": 2.0, "plain_epochs": 3, "evaluate_every": 10}
+
+
+def experiments() -> dict[str, Experiment]:
+    """All of them, by name."""
+    axes = ("depth", "width", "resolution", "compound")
+    grown = {f"{axis}-{factor}": grow(axis, factor) for axis in axes for factor in (2, 4, 8)}
+    return {
+        "scratch": Experiment(
+            "How far does an EfficientNet come on CIFAR-10, from scratch, in ten minutes?",
+            "cifar", _GPU | {"epochs": 180},
+            {
+                "b0": {"variant": "b0", "output_stride": 8},
+                "v2-b0": {"variant": "v2_b0", "output_stride": 8},
+                "resnet18": {"variant": "resnet18"},
+            },
+            (0, 1, 2),
+        ),
+        "published": Experiment(
+            "What does the network as published cost and give, on enlarged images?",
+            "cifar", _GPU | _SHORT | {"variant": "b0", "output_stride": 32, "epochs": 60},
+            {"128": {"resolution": 128, "cutout": 32}, "224": {"resolution": 224, "cutout": 56}},
+            (0,),
+        ),
+        "compound": Experiment(
+            "Is growing depth, width and resolution together better than growing one of them?",
+            "cifar",
+            # Not compiled: thirteen networks would take longer to compile than to train.
+            _GPU | _SHORT | {
+                "compile": False, "output_stride": SMALL_STRIDE, "cutout": 0, "cutmix": 0.0, "plain_epochs": 0, "policy": "none",
+                "dropout": 0.0, "stochastic_depth_rate": 0.0,
+            },
+            {"base": {"variant": SMALL, "resolution": SMALL_RESOLUTION}} | grown,
+            (0, 1, 2),
+        ),
+        "parts": Experiment(
+            "What does each part of network and recipe buy?",
+            "cifar", _GPU | _SHORT | {"output_stride": 8},
+            {
+                "whole": {"variant": "b0"},
+                "without-se": {"variant": "b0,se=0"},
+                "relu": {"variant": "b0,activation=relu"},
+                "without-stochastic-depth": {"variant": "b0", "stochastic_depth_rate": 0.0},
+                "without-augmentation": {
+                    "variant": "b0", "policy": "none", "cutout": 0, "cutmix": 0.0, "crop": "none", "flip": False,
+                },
+                "rmsprop": {
+                    "variant": "b0", "optimizer": "rmsprop_tf", "lr": 0.016, "lr_batch": 256,
+                    "weight_decay": 1e-5, "schedule": "staircase",
+                },
+            },
+            (0, 1),
+        ),
+        "progressive": Experiment(
+            "What does progressive learning buy, in accuracy and in time?",
+            "cifar", _GPU | _SHORT | {"variant": "v2_b0", "output_stride": 8, "epochs": 60, "policy": "rand"},
+            {
+                "fixed": {},
+                "paper": {"progressive": "paper", "min_resolution": 16},
+                "code": {"progressive": "code", "min_resolution": 16},
+            },
+            (0, 1),
+        ),
+    }  # fmt: skip
+
+
+#: What makes an experiment small enough to try on any machine. Its records say so.
+REHEARSAL = {
+    "variant": "phi=-13", "output_stride": 32, "epochs": 2, "batch_size": 16, "warmup_epochs": 1.0,
+    "plain_epochs": 0, "resolution": 16, "compile": False, "evaluate_every": 1, "min_resolution": 8,
+    "validation": 0.2, "device": "cpu", "workers": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One run of an experiment: its settings, its command, and where its record goes."""
+
+    name: str
+    config: Config
+    command: list[str]
+    output: Path
+    record: Path
+
+
+def plan(
+    name: str,
+    data: str = "cifar10",
+    *,
+    data_id: str | None = None,
+    only: list[str] | None = None,
+    seeds: list[int] | None = None,
+    changes: dict[str, object] | None = None,
+    runs: str | Path = "runs",
+    results: str | Path = "results",
+) -> list[Job]:
+    """The runs of an experiment, seed by seed, so that an early end leaves every arm once.
+
+    Args:
+        name: of the experiment.
+        data: as in :class:`Config`.
+        data_id: a name for the data in the records.
+        only: arms to run; all if None.
+        seeds: in place of the experiment's own.
+        changes: settings that replace those of every arm, as text or values.
+        runs, results: folders for what the runs write, and for their records.
+
+    Raises:
+        ConfigError: unknown experiment or arm, or settings that do not fit.
+    """
+    known = experiments()
+    if name not in known:
+        raise ConfigError(f"unknown experiment {name!r}: there are {', '.join(known)}")
+    experiment = known[name]
+    for arm in only or ():
+        if arm not in experiment.arms:
+            raise ConfigError(f"experiment {name} has no arm {arm!r}: it has {', '.join(experiment.arms)}")
+    jobs = []
+    for seed in seeds if seeds is not None else experiment.seeds:
+        for arm in only or experiment.arms:
+            config = experiment.config(arm, seed, data, changes)
+            settings = experiment.changes | experiment.arms[arm] | (changes or {})
+            output = Path(runs) / name / f"{arm}-{seed}"
+            command = ["effnet", "train", "--recipe", experiment.recipe, "--data", data, "--seed", str(seed)]
+            command += ["--data-id", data_id] if data_id else []
+            for key, value in settings.items():
+                command += ["--set", f"{key}={_text(value)}"]
+            command += ["--output", str(output), "--resume"]
+            jobs.append(Job(f"{arm}-{seed}", config, command, output, Path(results) / name / f"{arm}-{seed}.json"))
+    return jobs
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def run(jobs: list[Job], at_once: int = 1, minutes: float = math.inf, say=print) -> list[Job]:
+    """Make the runs that have no record yet; returns those that are left.
+
+    Args:
+        jobs: from :func:`plan`.
+        at_once: runs side by side on the device; small networks leave a GPU idle alone.
+        minutes: after these, running ones are asked to save and stop, and no other starts.
+        say: told of each start and end.
+
+    Raises:
+        RunError: a run failed (its output names the cause); the others were finished first.
+        Interrupted: after Ctrl-C or SIGTERM; running ones have saved.
+    """
+    end = time.monotonic() + 60 * minutes
+    waiting = [job for job in jobs if not job.record.exists()]
+    running: dict[Job, subprocess.Popen] = {}
+    failed, left = [], []
+    stopped = False
+
+    def stop(*_):
+        nonlocal stopped
+        stopped = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        while waiting or running:
+            late = stopped or time.monotonic() > end
+            if late:
+                left, waiting = left + waiting, []
+                for process in running.values():
+                    process.terminate()
+            while waiting and len(running) < at_once:
+                job = waiting.pop(0)
+                say(f"{job.name} starts: {shlex.join(job.command)}")
+                running[job] = _start(job)
+            for job, process in list(running.items()):
+                try:
+                    status = process.wait(60 if late else 0.2)
+                except subprocess.TimeoutExpired:
+                    continue
+                del running[job]
+                if status == 0:
+                    job.record.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(job.output / "record.json", job.record)
+                    say(f"{job.name}: test accuracy {read_record(job.record)['final']['test_accuracy']:.2%}")
+                elif late and status in (128 + signal.SIGTERM, 128 + signal.SIGINT):
+                    left.append(job)
+                    say(f"{job.name} has saved and stopped")
+                else:
+                    failed.append(job)
+                    say(f"{job.name} failed, status {status}: see {job.output / 'output.txt'}")
+    finally:
+        for process in running.values():
+            process.kill()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if failed:
+        raise RunError(f"{len(failed)} of {len(jobs)} runs failed: {', '.join(job.name for job in failed)}")
+    if stopped:
+        raise Interrupted("stopped; the same command goes on", 128 + signal.SIGINT)
+    return left
+
+
+def _start(job: Job) -> subprocess.Popen:
+    """The run's command, by this interpreter, in a process group of its own (Ctrl-C is ours to pass on)."""
+    job.output.mkdir(parents=True, exist_ok=True)
+    with open(job.output / "output.txt", "a") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "effnet_lib", *job.command[1:]],
+            stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+
+
+def summarise(jobs: list[Job]) -> list[dict]:
+    """For each arm that has records: its cost, and mean and spread of the test accuracy over seeds."""
+    arms: dict[str, list[dict]] = {}
+    for job in jobs:
+        if job.record.exists():
+            arms.setdefault(job.name.rpartition("-")[0], []).append(read_record(job.record))
+    return [_summary(arm, records) for arm, records in arms.items()]
+
+
+def _summary(arm: str, records: list[dict]) -> dict:
+    values = [record["final"]["test_accuracy"] for record in records]
+    mean = math.fsum(values) / len(values)
+    spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)) if len(values) > 1 else None
+    return {
+        "arm": arm,
+        "runs": len(values),
+        "test_accuracy": mean,
+        "standard_deviation": spread,
+        "parameters": records[0]["model"]["parameters"],
+        "multiply_adds": records[0]["model"]["multiply_adds"],
+        "seconds": math.fsum(record["wall_time_s"] for record in records) / len(records),
+    }
+

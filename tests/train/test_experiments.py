@@ -1,0 +1,198 @@
+"""The book's experiments: what they run, and that they go on where they were stopped."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from effnet_lib import build_model, count_cost
+from effnet_lib.train import ConfigError, RunError, make_config, make_variant, plan, train
+from effnet_lib.train.anchors import build_anchor, measure_cost
+from effnet_lib.train.experiments import REHEARSAL, SMALL, experiments, grow, run, summarise
+from effnet_lib.train.record import read_record
+
+
+def effnet(*arguments, cwd=None):
+    done = subprocess.run(
+        [sys.executable, "-m", "effnet_lib", *map(str, arguments)], capture_output=True, text=True, cwd=cwd
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", experiments())
+def test_every_run_has_settings_and_a_network(name):
+    for job in plan(name):
+        if job.config.variant == "resnet18":
+            continue
+        variant = make_variant(job.config.variant)
+        if job.config.output_stride:
+            variant = variant.with_output_stride(job.config.output_stride)
+        assert count_cost(variant, job.config.resolution or 32, 10).parameters > 0
+
+
+def test_the_command_of_a_run_gives_its_settings(tmp_path):
+    for job in plan("parts", str(tmp_path), seeds=[3]):
+        status, out, error = effnet(*job.command[1:], "--print")
+        assert status == 0, error
+        assert json.loads(out) == json.loads(job.config.to_json())
+
+
+@pytest.mark.parametrize("axis", ["depth", "width", "resolution", "compound"])
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_growing_costs_what_it_should_and_along_its_axis_only(axis, factor):
+    base = make_variant(SMALL).with_output_stride(8)
+    settings = grow(axis, factor)
+    grown = make_variant(settings["variant"]).with_output_stride(8)
+    ratio = count_cost(grown, settings["resolution"], 10).multiply_adds / count_cost(base, 16, 10).multiply_adds
+    assert ratio == pytest.approx(factor, rel=0.11)
+    same = {
+        "depth": grown.layers == base.layers,
+        "width": grown.stages[-1].channels == base.stages[-1].channels,
+        "resolution": settings["resolution"] == 16,
+    }
+    if axis == "compound":
+        assert not same["depth"] and (factor == 2 or not any(same.values()))
+    else:
+        assert [name for name, kept in same.items() if not kept] == [axis]
+
+
+def test_variants_with_a_part_taken_out():
+    plain, without = make_variant("b0"), make_variant("b0,se=0")
+    assert count_cost(without).parameters == sum(p.numel() for p in build_model(without).parameters())
+    assert count_cost(without).parameters < count_cost(plain).parameters
+    relu = build_model(make_variant("b0,activation=relu"))
+    kinds = {type(m) for m in relu.modules()}
+    assert torch.nn.ReLU in kinds and torch.nn.SiLU not in kinds
+    with torch.no_grad():
+        logits = relu.eval()(torch.randn(2, 3, 64, 64))
+    assert 1e-4 < logits.std() < 100
+    deep = make_variant("phi=-4,depth=2,width=1.5")
+    assert deep.layers > make_variant("phi=-4").layers
+    assert deep.dropout == make_variant("phi=-4").dropout
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("b0,depth=0.5", "at least 1"),
+        ("b0,depth=x", "after depth= a number is expected, got 'x'"),
+        ("b0,se=1", "se=0 leaves"),
+        ("b0,activation=tanh", "unknown activation 'tanh'"),
+        ("b0,colour=3", "'colour' is none of"),
+        ("b0,base=b1", "there is no phi="),
+    ],
+)
+def test_variants_that_there_are_not(name, message):
+    with pytest.raises(ConfigError, match=message):
+        make_variant(name)
+
+
+def test_the_anchor_is_the_usual_one():
+    model = build_anchor("resnet18", 10, 3)
+    parameters, multiply_adds = measure_cost(model, 32, 3)
+    assert parameters == 11_173_962  # kuangliu/pytorch-cifar, ResNet18
+    assert multiply_adds == pytest.approx(0.556e9, rel=0.01)
+    assert model(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+    assert next(model.parameters()).device.type == "cpu"
+
+
+def test_measured_cost_equals_counted_cost():
+    model = build_model("b0", 10)
+    cost = count_cost("b0", 64, 10)
+    assert measure_cost(model, 64, 3) == (cost.parameters, cost.multiply_adds)
+    assert FlopCounterMode  # the counter is PyTorch's
+
+
+def test_the_anchor_trains(tree, tmp_path):
+    config = make_config("cifar", {
+        **REHEARSAL, "data": str(tree), "variant": "resnet18", "output_stride": None, "cutmix": 0.0, "policy": "none",
+    })  # fmt: skip
+    record = train(config, tmp_path / "run", quiet=True)
+    assert record["model"]["variant"] == "resnet18"
+    assert record["model"]["multiply_adds"] > 1e8
+    assert math.isfinite(record["final"]["test_loss"])
+
+
+def rehearsal(tree, tmp_path, **options):
+    return plan(
+        "parts", str(tree), changes=REHEARSAL | options.pop("changes", {}), only=["whole", "relu"], seeds=[0],
+        runs=tmp_path / "runs", results=tmp_path / "results", **options,
+    )  # fmt: skip
+
+
+def test_runs_are_made_once_and_compared(tree, tmp_path):
+    jobs, said = rehearsal(tree, tmp_path), []
+    assert run(jobs, at_once=2, say=said.append) == []
+    assert sum("starts" in text for text in said) == 2
+    rows = summarise(jobs)
+    assert [row["arm"] for row in rows] == ["whole", "relu"]
+    for job, row in zip(jobs, rows):
+        record = read_record(job.record)
+        assert row["test_accuracy"] == record["final"]["test_accuracy"]
+        assert row["standard_deviation"] is None and row["runs"] == 1
+        assert record["command"].split()[-3:] == ["--output", str(job.output), "--resume"]
+    said.clear()
+    assert run(jobs, say=said.append) == [] and not said
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_made(tree, tmp_path):
+    good, bad = rehearsal(tree, tmp_path)
+    bad.command[bad.command.index("--data") + 1] = str(tmp_path / "nothing")
+    with pytest.raises(RunError, match=f"1 of 2 runs failed: {bad.name}"):
+        run([bad, good], say=lambda text: None)
+    assert good.record.exists() and not bad.record.exists()
+    assert "nothing" in (bad.output / "output.txt").read_text()
+
+
+def test_late_runs_save_and_go_on(tree, tmp_path):
+    jobs = rehearsal(tree, tmp_path, changes={"epochs": 2000})
+    assert run(jobs, minutes=0, say=lambda text: None) == jobs  # nothing starts after the end
+    left = run(jobs[:1], minutes=0.2, say=lambda text: None)
+    assert left == jobs[:1] and not jobs[0].record.exists()
+    assert list((jobs[0].output / "checkpoints").glob("step-*.pt"))
+
+
+def test_spread_over_seeds(tree, tmp_path):
+    jobs = rehearsal(tree, tmp_path)[:1]
+    run(jobs, say=lambda text: None)
+    record = read_record(jobs[0].record)
+    second = rehearsal(tree, tmp_path)[1]
+    values = (0.5, 0.75)
+    for name, value in zip(("whole-0", "whole-1"), values):
+        record["final"]["test_accuracy"] = value
+        (tmp_path / "results" / "parts" / f"{name}.json").write_text(json.dumps(record))
+    both = plan(
+        "parts", str(tree), only=["whole"], seeds=[0, 1], runs=tmp_path / "runs", results=tmp_path / "results"
+    )
+    (row,) = summarise([*both, second])
+    assert row["test_accuracy"] == 0.625 and row["standard_deviation"] == pytest.approx(0.25 / math.sqrt(2))
+
+
+def test_by_command(tree, tmp_path):
+    status, out, _ = effnet("experiment")
+    assert status == 0 and all(name in out for name in experiments())
+    options = ["--data", tree, "--only", "fixed", "--seeds", "0", "--rehearse", "--json"]
+    status, out, error = effnet("experiment", "progressive", *options, cwd=tmp_path)
+    assert status == 0, error
+    (row,) = json.loads(out)
+    assert row["arm"] == "fixed" and 0 <= row["test_accuracy"] <= 1
+    assert not (tmp_path / "results").exists()  # a rehearsal leaves the real records alone
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["nonsense"], "unknown experiment 'nonsense'"),
+        (["parts", "--only", "x"], "no arm 'x'"),
+        (["parts", "--at-once", "0"], "--at-once must be at least 1"),
+        (["parts", "--set", "lr"], "NAME=VALUE"),
+        (["parts", "--set", "lr=-1"], "lr must be"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    status, _, error = effnet("experiment", *arguments)
+    assert status == 2 and message in error and len(error.splitlines()) == 1
