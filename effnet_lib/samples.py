@@ -144,6 +144,7 @@ def cifar_small_gates() -> dict:
         ``images``: how many; ``blocks``: for each block its ``channels``, the ``mean`` of all
         gates, and two root mean squares of deviations: ``between_channels`` of a channel's
         average gate from the mean of all, ``between_images`` of a gate from its channel's
-        average.
+        average. Then accuracies with gates held at their averages: on ``fixed_images`` of
+        them, with ``fixed_none``, with those of one block (``fixed_one``), with ``fixed_all``.
     """
     return json.loads((_DATA / "cifar_small.json").read_text(encoding="utf-8"))["gates"]

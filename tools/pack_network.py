@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from effnet_lib.inside import se_gates
+from effnet_lib.inside import se_blocks, se_gates
 from effnet_lib.samples import cifar_small
 from effnet_lib.train.config import config_from_json
 from effnet_lib.train.data import load_data
@@ -50,6 +50,31 @@ def measure_gates(model, images: torch.Tensor) -> dict:
     return {"images": len(images), "blocks": blocks}
 
 
+@torch.no_grad()
+def measure_fixed(model, images: torch.Tensor, labels: torch.Tensor) -> dict:
+    """Accuracy with the gates of one block, or of all, held at their averages over the images."""
+    average = {number: gates.mean(0)[:, None, None] for number, gates in se_gates(model, images).items()}
+    layers = se_blocks(model)
+
+    def accuracy(fixed: list[int]) -> float:
+        hooks = [
+            layers[n].register_forward_hook(lambda _, inputs, __, gates=average[n]: inputs[0] * gates) for n in fixed
+        ]
+        try:
+            right = sum(int((model(x).argmax(1) == y).sum()) for x, y in zip(images.split(500), labels.split(500)))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return right / len(images)
+
+    return {
+        "fixed_images": len(images),
+        "fixed_none": accuracy([]),
+        "fixed_one": {number: accuracy([number]) for number in layers},
+        "fixed_all": accuracy(list(layers)),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
@@ -76,7 +101,9 @@ def main() -> None:
     with torch.no_grad():
         for batch, labels in zip(images.split(1000), data.test.labels.split(1000)):
             right += int((network.model(batch).argmax(1) == labels).sum())
-    facts["gates"] = measure_gates(network.model, images)
+    facts["gates"] = measure_gates(network.model, images) | measure_fixed(
+        network.model, images[::5], data.test.labels[::5]
+    )
     path.write_text(json.dumps(facts, indent=1) + "\n")
     print(f"record: {network.test_accuracy:.2%}; in half precision: {right / len(images):.2%}")
 
