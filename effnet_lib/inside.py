@@ -89,6 +89,8 @@ def se_gates(
 ) -> Tensor | dict[int, Tensor]:
     """The gates that squeeze-and-excitation multiplies the channels by, each in (0, 1).
 
+    (In single precision one very near an end is rounded to it.)
+
     Blocks are counted from 1, through all stages; B0 has 16.
 
     Args:

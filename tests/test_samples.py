@@ -104,3 +104,16 @@ def test_the_measured_gates_are_those_of_this_network(network):
         assert block["channels"] == gates[int(number)].shape[1]
         assert 0 < block["mean"] < 1 and 0 < block["between_images"] < 0.5
     assert abs(measured["fixed_none"] - network.test_accuracy) < 0.04  # 2,000 of the 10,000 images
+
+
+def test_what_chapter_3_says_of_the_gates():
+    """Its prose stands or falls with these; other weights may want other sentences."""
+    measured = cifar_small_gates()
+    blocks = list(measured["blocks"].values())
+    assert all(abs(block["mean"] - 0.5) < 0.05 for block in blocks)
+    moves = [block["between_images"] for block in blocks]
+    assert max(moves) < 0.1
+    assert sum(moves[:4]) / 4 > sum(moves[4:9]) / 5  # the first four move more than those in the middle
+    assert 0.5 < moves[9] / moves[0] < 2
+    alone = measured["fixed_one"].values()
+    assert all(abs(accuracy - measured["fixed_none"]) < 0.02 for accuracy in [*alone, measured["fixed_all"]])

@@ -168,8 +168,11 @@
 
     writeAddress() {
       const changed = Object.entries(this.state).filter(([k, v]) => v !== this.defaults[k]);
-      const hash = changed.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
-      const ours = Object.keys(this.controls).some((name) => location.hash.includes(`${name}=`));
+      // What other explorers of the page keep there stays; the address of a heading has no "=".
+      const kept = location.hash.includes("=") ? [...new URLSearchParams(location.hash.slice(1))] : [];
+      const others = kept.filter(([name]) => !(name in this.controls));
+      const hash = [...others, ...changed].map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
+      const ours = kept.length > others.length;
       if (!this.ownsAddress || (!hash && !ours)) return; // leave the address of a heading alone
       try {
         history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);

@@ -162,7 +162,7 @@
       const { width: W, height: H } = this, put = (node, values) => {
         for (const [name, value] of Object.entries(values)) node.setAttribute(name, value);
       };
-      const zoom = 0.45 + 0.55 * Math.sqrt(C / 1920), middle = H / 2 - 2, tall = (H - 62) * Math.min(1, zoom);
+      const zoom = 0.6 + 0.4 * Math.sqrt(C / 1920), middle = H / 2 - 2, tall = (H - 62) * Math.min(1, zoom);
       const high = (channels) => Math.max(2, (tall * channels) / C), thick = Math.max(5, W * 0.014);
       const at = (share) => W * share, n = EXAMPLE.length;
 
