@@ -115,5 +115,6 @@ def test_what_chapter_3_says_of_the_gates():
     assert max(moves) < 0.1
     assert sum(moves[:4]) / 4 > sum(moves[4:9]) / 5  # the first four move more than those in the middle
     assert 0.5 < moves[9] / moves[0] < 2
-    alone = measured["fixed_one"].values()
-    assert all(abs(accuracy - measured["fixed_none"]) < 0.02 for accuracy in [*alone, measured["fixed_all"]])
+    whole, alone = measured["fixed_none"], measured["fixed_one"].values()
+    assert all(abs(accuracy - whole) < 0.0125 for accuracy in alone)
+    assert whole - 0.05 < measured["fixed_all"] < min(alone)  # all together cost more than any one
