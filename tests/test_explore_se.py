@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import struct
 
 import pytest
 import torch
@@ -62,8 +63,8 @@ def test_gates_are_those_of_the_network():
     assert [block["block"] for block in data["blocks"]] == list(gates)
     for block in data["blocks"]:
         expected = gates[block["block"]]
-        got = torch.tensor(list(base64.b64decode(block["gates"]))).view(expected.shape) / 255
-        assert (got - expected).abs().max() <= 0.5 / 255 + 1e-6
+        got = torch.tensor(struct.unpack(f"<{expected.numel()}H", base64.b64decode(block["gates"]))).view(expected.shape) / 65535
+        assert (got - expected).abs().max() <= 0.5 / 65535 + 1e-6
         assert block["mean"] == pytest.approx(float(expected.mean()), abs=1e-4)
         spread = expected.var(0, correction=0).mean().sqrt()
         assert block["between_images"] == pytest.approx(float(spread), abs=1e-4)

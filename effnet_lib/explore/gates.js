@@ -2,6 +2,7 @@
 // each channel. Python has computed the gates; this draws and sorts them.
 (function () {
   const { put } = EffnetExplorer;
+  const ONE = 65535; // a gate of 1, as it is sent
 
   // Closed to open, dark to bright (after the colour map cividis).
   const MAP = [[0, 32, 76], [46, 73, 107], [108, 110, 114], [166, 157, 117], [222, 205, 104], [255, 234, 70]];
@@ -12,7 +13,7 @@
 
   class GatesExplorer extends EffnetExplorer {
     get defaults() {
-      return { gates_block: 1, gates_order: "average", gates_place: 50 };
+      return { gates_block: 1, gates_order: "average", gates_colours: "full", gates_place: 50 };
     }
 
     template() {
@@ -26,13 +27,14 @@
         <div class="effnet-main">
           ${this.slider("gates_block", "Block", 1, blocks.length, 1, "Block")}
           ${this.choice("gates_order", "Channels in the order of", [["average", "their average gate"], ["spread", "their difference between photographs"], ["network", "the network"]])}
+          ${this.choice("gates_colours", "Colours from", [["full", "0 to 1"], ["block", "the block’s least gate to its greatest"]])}
           ${this.slider("gates_place", "Read a channel: its place from left to right, in per cent", 0, 100, 1, "Place of the channel in per cent")}
           <div class="gates-buttons"><button type="button" class="effnet-button effnet-reset">Reset</button></div>
           <p class="effnet-note" role="alert"></p>
         </div>
         <div class="gates-picture" role="group" aria-label="">
           <div class="gates-rows">${photographs.map(row).join("")}<div class="gates-line" aria-hidden="true"></div></div>
-          <div class="gates-legend"><span>0: closed</span><i></i><span>1: open</span></div>
+          <div class="gates-legend"><span></span><i></i><span></span></div>
         </div>
         <p class="gates-words"></p>
         <div class="gates-chart">
@@ -50,6 +52,7 @@
       this.line = find(".gates-line");
       this.sentence = find(".gates-words");
       this.picture = find(".gates-picture");
+      this.ends = all(".gates-legend span");
       find(".effnet-reset").addEventListener("click", () => this.set(this.defaults));
       const most = Math.max(...this.data.blocks.flatMap((b) => [b.between_images, b.many]));
       this.bars = all(".gates-bar");
@@ -59,7 +62,7 @@
         button.querySelector("b").style.bottom = `calc(1.3em + (100% - 1.3em) * ${(block.many / most).toFixed(4)})`;
         button.addEventListener("click", () => this.set({ gates_block: i + 1 }));
       });
-      this.gates = this.data.blocks.map(({ gates }) => Uint8Array.from(atob(gates), (c) => c.charCodeAt(0)));
+      this.gates = this.data.blocks.map(({ gates }) => new Uint16Array(Uint8Array.from(atob(gates), (c) => c.charCodeAt(0)).buffer));
       this.orders = {};
       this.colours = Array.from({ length: 256 }, (_, byte) => colour(byte / 255));
       this.canvases.forEach((canvas, i) => {
@@ -90,17 +93,21 @@
     }
 
     show() {
-      const { gates_block, gates_order, gates_place } = this.state;
+      const { gates_block, gates_order, gates_colours, gates_place } = this.state;
       const index = Math.min(this.data.blocks.length, Math.max(1, Math.round(gates_block))) - 1;
       const block = this.data.blocks[index], { channels } = block, gates = this.gates[index];
-      const order = this.order(index, gates_order), drawn = `${index} ${gates_order}`;
+      const order = this.order(index, gates_order), drawn = `${index} ${gates_order} ${gates_colours}`;
       if (this.drawn !== drawn) {
         this.drawn = drawn;
+        const full = gates_colours === "full";
+        const [low, high] = full ? [0, ONE] : [Math.min(...gates), Math.max(...gates)];
+        put(this.ends[0], full ? "0: closed" : (low / ONE).toFixed(3));
+        put(this.ends[1], full ? "1: open" : (high / ONE).toFixed(3));
         this.canvases.forEach((canvas, i) => {
           canvas.width = channels;
           const context = canvas.getContext("2d"), image = context.createImageData(channels, 1);
           order.forEach((c, x) => {
-            const [r, g, b] = this.colours[gates[i * channels + c]];
+            const [r, g, b] = this.colours[Math.round((255 * (gates[i * channels + c] - low)) / Math.max(1, high - low))];
             image.data.set([r, g, b, 255], 4 * x);
           });
           context.putImageData(image, 0, 0);
@@ -114,9 +121,9 @@
       }
       const place = Math.min(channels - 1, Math.floor((gates_place / 100) * channels)), channel = order[place];
       this.values.forEach((out, i) => {
-        const gate = gates[i * channels + channel] / 255;
+        const gate = gates[i * channels + channel] / ONE;
         out.dataset.value = gate;
-        put(out, gate.toFixed(2));
+        put(out, gate.toFixed(3));
       });
       this.channel = channel;
       this.line.style.setProperty("--at", (place + 0.5) / channels);

@@ -116,8 +116,10 @@ def _gates_data() -> dict:
                 "between_channels": round(float(average.std(correction=0)), 4),
                 "between_images": round(float((gates - average).square().mean().sqrt()), 4),
                 "many": measured["blocks"][str(number)]["between_images"],
-                # bytes, 255 for a gate of 1, picture after picture
-                "gates": base64.b64encode(bytes((gates * 255).round().byte().flatten().tolist())).decode(),
+                # 16 bits each, 65535 for a gate of 1, low byte first, picture after picture
+                "gates": base64.b64encode(
+                    b"".join(round(gate * 65535).to_bytes(2, "little") for gate in gates.flatten().tolist())
+                ).decode(),
             }
         )
     return {

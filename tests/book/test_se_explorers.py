@@ -2,6 +2,7 @@
 
 import base64
 import random
+import struct
 from dataclasses import replace
 
 import pytest
@@ -125,6 +126,11 @@ def test_typed_channels_are_whole_and_clamped(open_page):
         assert page.evaluate(OUTPUTS)["se_width"] == 6 * value
 
 
+def unpack(block):
+    data = base64.b64decode(block["gates"])
+    return struct.unpack(f"<{len(data) // 2}H", data)
+
+
 def shown_gates(page):
     return page.evaluate("[...document.querySelectorAll('.gates-row output')].map((o) => [Number(o.dataset.value), o.textContent])")
 
@@ -136,7 +142,7 @@ def test_every_gate_that_is_read_is_the_networks(open_page):
         number, kind, place = choose.randint(1, len(data["blocks"])), choose.choice(["average", "spread", "network"]), choose.randint(0, 100)
         page.evaluate(SET, {"gates_block": number, "gates_order": kind, "gates_place": place})
         block = data["blocks"][number - 1]
-        channels, gates = block["channels"], base64.b64decode(block["gates"])
+        channels, gates = block["channels"], unpack(block)
         columns = [gates[c::channels] for c in range(channels)]
         mean = [sum(column) / len(column) for column in columns]
         spread = [sum((g - m) ** 2 for g in column) for column, m in zip(columns, mean)]
@@ -145,9 +151,9 @@ def test_every_gate_that_is_read_is_the_networks(open_page):
         at = min(channels - 1, place * channels // 100)
         shown = [value for value, _ in shown_gates(page)]
         if kind == "network":
-            assert shown == [g / 255 for g in columns[order[at]]]
+            assert shown == [g / 65535 for g in columns[order[at]]]
         else:  # equal keys may stand in another order
-            values = {tuple(g / 255 for g in columns[c]) for c in range(channels) if keys[c] == pytest.approx(keys[order[at]], abs=1e-6)}
+            values = {tuple(g / 65535 for g in columns[c]) for c in range(channels) if keys[c] == pytest.approx(keys[order[at]], abs=1e-6)}
             assert tuple(shown) in values
         assert page.locator(".gates-words").inner_text().startswith(f"Block {number} has {channels} gates")
         assert page.locator("canvas").first.get_attribute("width") == str(channels)
@@ -160,6 +166,22 @@ def test_colours_grow_brighter_with_the_gate(open_page):
     }""")
     assert len(light) == 256 and light[255] - light[0] > 150
     assert all(b - a > -0.5 for a, b in zip(light, light[1:]))  # but for rounding
+
+
+def test_colours_can_be_stretched_to_the_block(open_page):
+    page, block = open_page("gates", "#gates_block=7&gates_order=network"), gates_explorer().data["blocks"][6]
+    ends = page.locator(".gates-legend span")
+    assert ends.all_inner_texts() == ["0: closed", "1: open"]
+    page.get_by_role("radio", name="least gate").check()
+    gates = unpack(block)
+    low, high = min(gates), max(gates)
+    assert ends.all_inner_texts() == [f"{low / 65535:.3f}", f"{high / 65535:.3f}"]
+    drawn = page.evaluate("""() => [...document.querySelectorAll("canvas")].flatMap((canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, 1);
+      return Array.from({ length: canvas.width }, (_, x) => [...data.slice(4 * x, 4 * x + 3)].join());
+    })""")
+    colours = page.evaluate("document.querySelector('effnet-gates-explorer').colours.map((c) => c.join())")
+    assert drawn == [colours[int(255 * (gate - low) / (high - low) + 0.5)] for gate in gates]
 
 
 def test_reading_with_the_pointer_and_the_chart(open_page):
