@@ -17,8 +17,10 @@ from playwright.sync_api import sync_playwright
 from effnet_lib import (
     block_explorer,
     dimensions_explorer,
+    gates_explorer,
     network_explorer,
     phi_explorer,
+    se_explorer,
     stochastic_depth_explorer,
 )
 from tools.browser import ensure_browser
@@ -31,6 +33,9 @@ EXPLORERS = (
     (dimensions_explorer, "dim_width", "01_why_scale"),
     (dimensions_explorer, "dim_resolution", "01_why_scale"),
     (phi_explorer, "phi", "02_compound_scaling"),
+    (se_explorer, "se_channels", "03_squeeze_excitation"),
+    (gates_explorer, "gates_block", "03_squeeze_excitation"),
+    (gates_explorer, "gates_place", "03_squeeze_excitation"),
     (block_explorer, "mb_in", "04_mbconv"),
     (block_explorer, "mb_resolution", "04_mbconv"),
     (stochastic_depth_explorer, "sd_rate", "04_mbconv"),
