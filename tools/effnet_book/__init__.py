@@ -38,10 +38,10 @@ from __future__ import annotations
 
 from sphinx.application import Sphinx
 
-from . import chapter_head, details, formulas, gates, page, problems, question, styles
+from . import chapter_head, details, formulas, gates, notebook, page, problems, question, styles
 
 
 def setup(app: Sphinx) -> dict:
-    for part in (problems, formulas, question, details, chapter_head, gates, page, styles):
+    for part in (problems, formulas, question, details, chapter_head, gates, page, styles, notebook):
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 1}
