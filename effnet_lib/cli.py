@@ -57,6 +57,27 @@ def build_parser() -> argparse.ArgumentParser:
     _add_input_arguments(summary)
     summary.set_defaults(run=run_summary)
 
+    classify = commands.add_parser("classify", help="what is in a picture, by pretrained weights")
+    classify.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
+    classify.add_argument(
+        "--weights", default="lite", metavar="NAME",
+        help="lite, torchvision, timm, one of `effnet weights`, or a file (default: lite)",
+    )  # fmt: skip
+    classify.add_argument("--variant", metavar="NAME", help="where the weights do not tell, such as b0")
+    classify.add_argument("--top", type=int, default=5, metavar="K", help="how many classes (default: 5)")
+    classify.add_argument("--sha256", metavar="DIGITS", help="expected SHA-256 of the weights, 8 digits or more")
+    classify.add_argument(
+        "--like", metavar="NAME", help="prepare images and name classes as these weights do, for a file that does not say"
+    )
+    classify.add_argument("--json", action="store_true", help="print JSON")
+    classify.set_defaults(run=run_classify)
+
+    weights = commands.add_parser("weights", help="the pretrained weights that can be had by name")
+    weights.add_argument("variant", nargs="?", metavar="NAME", help="of one variant only, such as b0")
+    weights.add_argument("--source", help="torchvision, timm or lite (default: all that are installed)")
+    weights.add_argument("--json", action="store_true", help="print JSON")
+    weights.set_defaults(run=run_weights)
+
     _add_train(commands)
     _add_experiment(commands)
     results = commands.add_parser("results", help="list and compare the records of training runs")
@@ -279,6 +300,81 @@ def run_summary(args: argparse.Namespace) -> None:
     print(f"Multiply-adds of convolutions and linear layers, by count_cost: {cost.multiply_adds:,}")
 
 
+def run_classify(args: argparse.Namespace) -> int:
+    """Name what is in the pictures; nothing is printed unless all of them could be read."""
+    try:
+        from .files import find_file
+        from .model import build_model
+        from .releases import DownloadError, get_weights
+    except ImportError as error:
+        raise ValueError(f"classifying needs {error.name}: pip install {error.name}") from None
+    import logging
+
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is said once, by us
+    for image in args.images:  # before anything is downloaded
+        find_file(image, "the path of an image")
+    try:
+        model = build_model(args.variant, weights=args.weights, sha256=args.sha256)
+    except DownloadError as error:
+        print(f"effnet classify: error: {_one_line(error)}", file=sys.stderr)
+        return 1
+    if args.like:
+        like = get_weights(args.like, model.variant)
+        names = like.categories if like.num_classes == model.num_classes else None
+        known = dataclasses.replace(model.weights, preprocessing=like.preprocessing, categories=names)
+        model.weights = known
+    elif model.weights.preprocessing is None:
+        raise ValueError(
+            f"{args.weights} does not say how its images are prepared: name weights that are prepared alike, "
+            "such as --like torchvision"
+        )
+    answers = [model.classify(image, args.top) for image in args.images]
+    if args.json:
+        _print_json({
+            "variant": model.variant.name, "weights": model.weights.name,
+            "images": [
+                {"image": image, "predictions": [prediction._asdict() for prediction in answer]}
+                for image, answer in zip(args.images, answers)
+            ],
+        })  # fmt: skip
+        return 0
+    for image, answer in zip(args.images, answers):
+        if len(args.images) > 1:
+            print(f"{_printable(image)}:")
+        for prediction in answer:
+            print(f"{100 * prediction.probability:6.2f} %  {_printable(prediction.label)}")
+    return 0
+
+
+def _printable(text: str) -> str:
+    """The text without what could steer a terminal: labels and names of files come from elsewhere."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def run_weights(args: argparse.Namespace) -> None:
+    from .releases import get_weights, list_weights
+
+    found = [get_weights(name) for name in list_weights(args.variant, args.source)]
+    if args.json:
+        _print_json([
+            {
+                "name": w.name, "variant": w.variant.name, "padding": w.padding, "num_classes": w.num_classes,
+                "preprocessing": dataclasses.asdict(w.preprocessing), "top1": w.top1, "top5": w.top5,
+                "source": w.source, "licence": w.licence,
+            }
+            for w in found
+        ])  # fmt: skip
+        return
+    _print_rows(
+        ("name", "variant", "classes", "pixels", "top-1 %", "licence"),
+        [
+            (w.name, w.variant.name, w.num_classes, w.preprocessing.crop, w.top1 or "-", w.licence or "-")
+            for w in found
+        ],
+    )
+    print("\ntop-1 and licence as the source states them; - where it states none")
+
+
 def run_train(args: argparse.Namespace) -> int:
     """Train; 1 for what the machine did, 128 + signal after SIGTERM or Ctrl-C."""
     import traceback
@@ -309,7 +405,8 @@ def run_train(args: argparse.Namespace) -> int:
     if args.print:
         print(config.to_json())
         return 0
-    output = args.output or f"runs/{config.recipe}-{config.variant.replace('=', '')}-{config.seed}"
+    what = re.sub(r"[^\w.,=-]+", "-", config.variant or Path(config.weights or "").name).replace("=", "")
+    output = args.output or f"runs/{config.recipe}-{what}-{config.seed}"
 
     # Threads that wait shall sleep: spinning made training several times slower on a CPU that is
     # shared with other programs. torch reads this when it is first imported.

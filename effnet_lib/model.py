@@ -10,6 +10,7 @@ from .blocks import FusedMBConv, MBConv
 from .layers import ConvNormAct, SqueezeExcite
 from .scaling import positive_int, positive_number, rate
 from .variants import Variant, as_variant
+from .weights import classify, describe, needed_preprocessing, open_weights
 
 BLOCKS = {"mbconv": MBConv, "fused_mbconv": FusedMBConv}
 
@@ -18,7 +19,8 @@ class EfficientNet(nn.Module):
     """The network that a :class:`Variant` describes: (N, in_channels, H, W) → (N, num_classes).
 
     ``stem``, ``stages`` (a list of lists of blocks), ``head`` and ``classifier`` are the rows
-    of the stage table, in order. Use :func:`build_model`, which checks its arguments.
+    of the stage table, in order. ``weights`` says what weights it started from, if any (a
+    :class:`Weights`). Use :func:`build_model`, which checks its arguments.
     """
 
     def __init__(
@@ -32,6 +34,8 @@ class EfficientNet(nn.Module):
         self.variant = variant
         self.in_channels = in_channels
         self.num_classes = num_classes
+        self.padding = padding
+        self.weights = None
         conv = partial(
             ConvNormAct,
             activation=variant.activation,
@@ -87,6 +91,14 @@ class EfficientNet(nn.Module):
         pooled = self.forward_features(x).mean((2, 3))
         return self.classifier(self.dropout(pooled))
 
+    def preprocess(self, images) -> Tensor:
+        """Images as the weights want them; see :class:`Preprocessing`."""
+        return needed_preprocessing(self)(images)
+
+    def classify(self, images, k: int = 5, preprocessing=None) -> list:
+        """The ``k`` likeliest classes of an image, or of each image; see :func:`effnet_lib.classify`."""
+        return classify(self, images, k, preprocessing)
+
     def _check(self, x: Tensor) -> None:
         if not isinstance(x, Tensor):
             raise TypeError(f"expected a tensor of images, got {type(x).__name__}")
@@ -98,41 +110,53 @@ class EfficientNet(nn.Module):
 
 
 def build_model(
-    variant: Variant | str,
-    num_classes: int = 1000,
-    in_channels: int = 3,
+    variant: Variant | str | None = None,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
     *,
+    weights=None,
+    new_head: bool = False,
+    sha256: str | None = None,
     output_stride: int | None = None,
-    padding: str = "symmetric",
+    padding: str | None = None,
     dropout: float | None = None,
     stochastic_depth_rate: float | None = None,
     norm_eps: float | None = None,
     norm_momentum: float | None = None,
 ) -> EfficientNet:
-    """Build the network of ``variant``, freshly initialised, in training mode.
+    """Build the network of ``variant``, freshly initialised or from ``weights``, in training mode.
 
     Args:
-        variant: a variant or the name of a released one.
-        num_classes, in_channels: at least 1.
+        variant: a variant or the name of a released one; may be left out where the weights
+            say what they are of.
+        num_classes, in_channels: at least 1; those of the weights, or else 1000 and 3.
+        weights: None, or one of
+
+            - ``"torchvision"``, ``"timm"`` or ``"lite"``, with an architecture, a tag or both
+              after a colon where the default will not do: ``"torchvision:IMAGENET1K_V1"``,
+              ``"timm:tf_efficientnet_b0.ns_jft_in1k"`` (:func:`list_weights` lists them);
+            - a member of one of torchvision's ``Weights`` enumerations;
+            - the path of a file: safetensors, or a state dict or checkpoint of ``torch.save``,
+              with the names of this library, torchvision, timm or ``efficientnet_pytorch``.
+
+            Padding and batch norm follow the weights, unless they are given here.
+        new_head: begin with a classifier of zeros, for other classes than those of the weights.
+        sha256: expected SHA-256 of the file of the weights, at least its first 8 digits.
         output_stride: 32, 16 or 8; smaller values suit small images (see
             :meth:`Variant.with_output_stride`).
-        padding: ``"symmetric"``, or ``"same"`` for weights that TensorFlow trained.
+        padding: ``"symmetric"`` (the default without weights), or ``"same"`` as TensorFlow.
         dropout, stochastic_depth_rate, norm_eps, norm_momentum: in place of the variant's own.
 
     Raises:
         TypeError, ValueError: an argument is of the wrong kind or out of range; the message
-            names it.
+            names it. A :class:`WeightsError` says what is wrong with the weights.
+        DownloadError: the weights cannot be fetched.
 
     >>> sum(p.numel() for p in build_model("b0").parameters())
     5288548
     """
-    variant = as_variant(variant)
-    num_classes = positive_int("num_classes", num_classes)
-    in_channels = positive_int("in_channels", in_channels)
-    if padding not in ("symmetric", "same"):
+    if padding not in ("symmetric", "same", None):
         raise ValueError(f"padding must be 'symmetric' or 'same', got {padding!r}")
-    if output_stride is not None:
-        variant = variant.with_output_stride(output_stride)
     changes = {
         "dropout": (rate, dropout),
         "stochastic_depth_rate": (rate, stochastic_depth_rate),
@@ -140,7 +164,30 @@ def build_model(
         "norm_momentum": (rate, norm_momentum),
     }
     given = {name: check(name, value) for name, (check, value) in changes.items() if value is not None}
-    return EfficientNet(replace(variant, **given), num_classes, in_channels, padding)
+    sizes = {
+        name: positive_int(name, value)
+        for name, value in (("num_classes", num_classes), ("in_channels", in_channels))
+        if value is not None
+    }
+    if variant is not None:
+        named = as_variant(variant)
+    elif weights is None:
+        raise TypeError("a variant is needed, such as 'b0', or weights that say what they are of")
+    loaded = None
+    if weights is not None:
+        loaded = open_weights(weights, variant, sha256, padding, norm_eps)
+        named, padding = loaded.weights.variant, padding or loaded.weights.padding
+        sizes = {"num_classes": loaded.weights.num_classes, "in_channels": loaded.in_channels} | sizes
+    elif new_head or sha256 is not None:
+        raise ValueError(f"{'new_head' if new_head else 'sha256'} goes with weights: there are none")
+    if output_stride is not None:
+        named = named.with_output_stride(output_stride)
+    sizes = {"num_classes": 1000, "in_channels": 3} | sizes
+    model = EfficientNet(replace(named, **given), **sizes, padding=padding or "symmetric")
+    if loaded:
+        loaded.copy_to(model, new_head)
+        model.weights = describe(loaded.weights, model, new_head)
+    return model
 
 
 @torch.no_grad()
@@ -165,7 +212,6 @@ def _initialize(module: nn.Module) -> None:
         bound = module.out_features**-0.5
         module.weight.uniform_(-bound, bound)
         module.bias.zero_()
-
 
 
 # What a layer leaves of the second moment of a standard normal signal. Fresh gates lie

@@ -71,10 +71,11 @@
       }
       const range = box.querySelector("input[type=range]");
       const number = box.querySelector("input[type=number]");
-      const [low, high] = [Number(range.min), Number(range.max)];
+      const limits = () => [Number(range.min), Number(range.max)]; // an explorer may move them
       const whole = Number.isInteger(Number(range.step)); // blocks, channels, pixels
       const accept = (text) => {
         const typed = text.trim() === "" ? NaN : Number(text), value = whole ? Math.round(typed) : typed;
+        const [low, high] = limits();
         return Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : undefined;
       };
       this.controls[name] = { range, number, accept };
@@ -85,6 +86,7 @@
         this.set({ [name]: value });
         number.value = value;
         if (typed.trim() === "" || Number(typed) !== value) {
+          const [low, high] = limits();
           this.note(`${number.getAttribute("aria-label")} goes from ${low} to ${high}${whole ? " in whole numbers" : ""}; it is now ${value}.`);
         }
       });

@@ -18,7 +18,7 @@ _PUBLIC = {
     "progressive": ("code_rule", "make_stages", "paper_rule"),
     "progress": ("LivePlot", "plot_history"),
     "record": ("SCHEMA", "check_record", "find_records", "read_record"),
-    "checkpoint": ("load_latest", "load_weights", "save_checkpoint"),
+    "checkpoint": ("load_latest", "save_checkpoint"),
     "bench": ("benchmark",),
     "experiments": ("Experiment", "experiments", "plan"),
 }

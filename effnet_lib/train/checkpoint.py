@@ -7,15 +7,14 @@ under such a name is either whole or has been damaged later, and the hash tells 
 
 import hashlib
 import io
-import os
 import pickle
 import re
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from .errors import ConfigError, RunError
+from .. import files
+from .errors import RunError
 
 _NAME = re.compile(r"step-(\d+)\.([0-9a-f]{16})\.pt")
 
@@ -26,20 +25,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         RunError: the disk is full, or the folder cannot be written to.
     """
-    aside = path.with_name(path.name + ".part")
     try:
-        with open(aside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the rename itself is on the disk only now
-        finally:
-            os.close(folder)
+        files.write_atomically(path, content)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise RunError(
             f"cannot write {path}: {error.strerror or error}. What was saved before is whole: "
             "make room, then go on with --resume"
@@ -102,49 +90,3 @@ def _load(content: bytes, path: Path) -> dict:
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         raise RunError(f"{path} is not a file of torch.save: {str(error).splitlines()[0]}") from None
-
-
-def load_weights(model: nn.Module, path: str | Path) -> list[str]:
-    """Start ``model`` from the weights in ``path``; returns the tensors left as they were.
-
-    Reads .safetensors, a state dict that torch saved, or one of our checkpoints (its EMA
-    weights). Names are ours; where those of a state dict are not, tensors are taken in their
-    order, which is the same in torchvision and timm (.safetensors keeps none). A classifier for another number of classes is left out.
-
-    Raises:
-        ConfigError: the file is missing, is refused, or is of another network.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"weights: there is no file {path}")
-    if path.suffix == ".safetensors":
-        try:
-            from safetensors.torch import load_file
-        except ImportError:
-            raise ConfigError(f"weights: {path} needs safetensors: pip install safetensors") from None
-        try:
-            state = load_file(path)
-        except Exception as error:  # safetensors' own errors share no base class
-            raise ConfigError(f"weights: {path} is not a safetensors file: {error}") from None
-    else:
-        try:
-            state = _load(path.read_bytes(), path)
-        except RunError as error:
-            raise ConfigError(f"weights: {error}") from None
-    if isinstance(state, dict) and "ema" in state:
-        state = {k.removeprefix("module."): v for k, v in state["ema"].items() if k != "n_averaged"}
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise ConfigError(f"weights: {path} does not hold named tensors")
-    own = model.state_dict()
-    if set(state) != set(own) and len(state) == len(own) and path.suffix != ".safetensors":
-        state = dict(zip(own, state.values()))
-    classifier = [name for name in own if name.startswith("classifier.")]
-    if any(n in state and state[n].shape != own[n].shape for n in classifier):
-        state = {k: v for k, v in state.items() if k not in classifier}
-    left = [name for name in own if name not in state]
-    wrong = [n for n, t in state.items() if n not in own or t.shape != own[n].shape]
-    if wrong or set(left) - set(classifier):
-        odd = (wrong + [n for n in left if n not in classifier])[0]
-        raise ConfigError(f"weights: {path} are of another network: {odd} does not fit {model.variant.name}")
-    model.load_state_dict(state, strict=False)
-    return left

@@ -44,7 +44,7 @@ class Config:
         recipe: name of the recipe that it started from.
         data: ``digits``, ``cifar10``, ``cifar100`` or the path of an ImageFolder tree.
         variant: a released variant's name, or ``phi=-4,base=v2_b0`` (see :func:`make_variant`), or
-            an anchor to compare with, ``resnet18``.
+            an anchor to compare with, ``resnet18``; None takes it from ``weights``.
         output_stride: 32, 16 or 8; smaller values suit small images. None leaves the variant's.
         resolution: side of the training images in pixels; None takes the size of a small data
             set, or the variant's own.
@@ -79,8 +79,11 @@ class Config:
         min_resolution: image side of the first of these stages.
         validation: share of the training images held out for validation.
         evaluate_every: epochs between validations; each is followed by a checkpoint.
-        weights: file to start from (.safetensors, or .pt read with weights_only); None starts
-            afresh.
+        weights: what to start from, as :func:`effnet_lib.build_model` takes it: ``lite``,
+            ``torchvision``, ``timm:tf_efficientnet_b0.in1k``, a file; None starts afresh. Padding,
+            batch norm's eps and the normalisation of RGB images follow the weights.
+        freeze_epochs: number of first epochs in which the classifier alone is trained, under a network
+            that stays as the weights have it, in eval mode.
         precision: ``auto`` is bf16 or fp16 autocast by what the GPU can do, and fp32 on a CPU.
         channels_last: memory layout; faster on GPUs with tensor cores.
         compile: whether to use ``torch.compile``.
@@ -97,7 +100,7 @@ class Config:
 
     recipe: str
     data: str
-    variant: str
+    variant: str | None
     output_stride: int | None = None
     resolution: int | None = None
     eval_resolution: int | None = None
@@ -139,6 +142,7 @@ class Config:
     validation: float = 0.1
     evaluate_every: int = 1
     weights: str | None = None
+    freeze_epochs: int = 0
     precision: str = "auto"
     channels_last: bool = True
     compile: bool = False
@@ -178,8 +182,16 @@ class Config:
                 f"workers = {self.workers} are more than the {cores} cores of this machine: "
                 f"set workers to {cores} or less"
             )
-        if self.variant not in ANCHORS:
+        if self.freeze_epochs > self.epochs:
+            raise ConfigError(f"freeze_epochs = {self.freeze_epochs} are more than the run's {self.epochs} epochs")
+        if self.freeze_epochs and not self.weights:
+            raise ConfigError("freeze_epochs keeps the network as the weights have it, and there are none: give weights")
+        if self.variant is not None and self.variant not in ANCHORS:
             make_variant(self.variant)
+        elif self.variant is not None and self.weights:
+            raise ConfigError(f"variant {self.variant} is trained from scratch, to compare with: leave weights out")
+        elif self.variant is None and not self.weights and self.recipe != "fine_tune":
+            raise ConfigError("variant is none and there are no weights to take it from: give one of the two")
 
     @property
     def peak_lr(self) -> float:
@@ -211,7 +223,7 @@ _RANGES = (
     ("cutmix", 0, 100), ("mix_probability", 0, 1), ("plain_epochs", 0, _MANY), ("dropout", 0, 0.99),
     ("stochastic_depth_rate", 0, 0.99), ("norm_eps", 1e-12, 1), ("norm_momentum", 0, 1),
     ("stages", 1, 100), ("resolution", 8, 4096), ("eval_resolution", 8, 4096),
-    ("min_resolution", 8, 4096), ("validation", 0.001, 0.9), ("evaluate_every", 1, _MANY),
+    ("freeze_epochs", 0, _MANY), ("min_resolution", 8, 4096), ("validation", 0.001, 0.9), ("evaluate_every", 1, _MANY),
     ("workers", 0, _MANY), ("checkpoint_every", 0, _MANY), ("keep", 1, _MANY),
     ("log_every", 1, _MANY),
 )  # fmt: skip
@@ -366,6 +378,7 @@ def _unknown(what: str, name, known) -> str:
     return f"{what} {name!r}: {hint}"
 
 
+#: The recipes by name; change one with :func:`change_config`.
 RECIPES = {
     # A network of 0.3 M parameters on digits of 8 × 8 pixels, doubled: under a minute on two
     # cores. Batch norm's momentum is 0.1: B0's 0.01 is too slow for a run of 300 steps.
@@ -394,7 +407,7 @@ RECIPES = {
     ),
     # From pretrained weights: a low rate, little noise, and a short run.
     "fine_tune": Config(
-        "fine_tune", "cifar10", "b0", epochs=10, batch_size=64, lr=0.01, lr_batch=64,
+        "fine_tune", "cifar10", None, epochs=10, batch_size=64, lr=0.01, lr_batch=64,
         weight_decay=1e-4, warmup_epochs=1.0, label_smoothing=0.1, ema_decay=0.999,
         crop="resized", min_area=0.35, flip=True, policy="none", checkpoint_every=500,
     ),

@@ -24,6 +24,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import v2
 
+from ..images import Preprocessing
 from .config import Config, count_cores
 from .distributed import Group
 from .errors import ConfigError, RunError
@@ -133,17 +134,27 @@ def hold_out(labels: Tensor, share: float, salt: int) -> tuple[Tensor, Tensor]:
     return stays.nonzero().flatten(), held
 
 
-def load_data(config: Config, data_id: str | None = None) -> DataSet:
+def load_data(config: Config, data_id: str | None = None, preprocessing: Preprocessing | None = None) -> DataSet:
     """The data set that ``config.data`` names, split by ``config.validation``.
 
     Args:
         config: of the run.
         data_id: a name for records, in place of the folder's.
+        preprocessing: of the weights that the run starts from; RGB images take its mean and
+            standard deviation.
 
     Raises:
         ConfigError: unknown name, a tree that lacks something, labels out of range.
         RunError: a file that cannot be read, a download that failed.
     """
+    data = _load(config, data_id)
+    if preprocessing is None or len(preprocessing.mean) != data.channels:
+        return data
+    mean, std = ([255 * v for v in values] for values in (preprocessing.mean, preprocessing.std))
+    return replace(data, mean=mean, std=std)
+
+
+def _load(config: Config, data_id: str | None) -> DataSet:
     if config.data == "digits":
         return _load_digits(config)
     if config.data in ("cifar10", "cifar100"):
@@ -459,8 +470,7 @@ class _Images:
     def _crop(self, train: bool, size: int) -> v2.Transform:
         cfg = self.config
         if not train:
-            # torchvision's and the authors' habit: the middle 7/8 of the image
-            return v2.Compose([v2.Resize(round(size * 8 / 7)), v2.CenterCrop(size)])
+            return v2.Compose([v2.Resize(enlarged(size)), v2.CenterCrop(size)])
         crop = {
             "resized": v2.RandomResizedCrop(size, (cfg.min_area, 1.0)),
             "pad": v2.Compose(
@@ -469,6 +479,14 @@ class _Images:
             "none": v2.Compose([v2.Resize(size), v2.CenterCrop(size)]),
         }[cfg.crop]
         return v2.Compose([crop, v2.RandomHorizontalFlip(0.5 if cfg.flip else 0.0)])
+
+
+def enlarged(size: int) -> int:
+    """The side to which an image is resized before its middle is cut out.
+
+    torchvision's and the authors' habit for evaluation: the middle 7/8 of the image.
+    """
+    return round(size * 8 / 7)
 
 
 def _start_worker(_: int) -> None:

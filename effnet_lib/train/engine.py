@@ -6,11 +6,13 @@ checkpoint does, bit for bit, what it would have done without the interruption.
 """
 
 import contextlib
+import io
 import json
 import math
 import signal
 import threading
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -20,13 +22,16 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from ..cost import count_cost
+from ..images import Preprocessing
 from ..model import build_model
+from ..releases import DownloadError, Weights, WeightsError
+from ..weights import LoadedWeights, describe_json, encode_weights, open_weights
 from . import record as records
 from .anchors import build_anchor, measure_cost
 from .augment import Augment
-from .checkpoint import load_latest, load_weights, save_checkpoint, write_atomically
+from .checkpoint import load_latest, save_checkpoint, write_atomically
 from .config import ANCHORS, Config, config_from_json, make_variant
-from .data import DataSet, load_data, make_loader, reseed
+from .data import DataSet, enlarged, load_data, make_loader, reseed
 from .distributed import Group, join, was_restarted
 from .errors import ConfigError, Interrupted, RunError
 from .optim import make_ema, make_optimizer, make_scheduler
@@ -110,12 +115,16 @@ def accuracy(predicted: Tensor, labels: Tensor) -> float:
 class Run:
     """All that a training run consists of: settings, data, network, and how far it has come."""
 
-    def __init__(self, config: Config, data: DataSet, group: Group, output: Path, progress: Progress):
+    def __init__(
+        self, config: Config, data: DataSet, group: Group, output: Path, progress: Progress,
+        source: LoadedWeights | None = None,
+    ):  # fmt: skip
         self.config, self.data, self.group, self.output, self.progress = config, data, group, output, progress
         check_batches(config, data, group)
-        if config.recipe == "fine_tune" and not config.weights:
-            raise ConfigError("the recipe fine_tune starts from weights: give --weights FILE")
-        self.variant = None if config.variant in ANCHORS else make_variant(config.variant)
+        if source:
+            self.variant = source.weights.variant
+        else:
+            self.variant = None if config.variant in ANCHORS else make_variant(config.variant)
         if self.variant and config.output_stride is not None:
             try:
                 self.variant = self.variant.with_output_stride(config.output_stride)
@@ -138,13 +147,7 @@ class Run:
         if self.variant is None:
             model = build_anchor(config.variant, len(data.classes), data.channels, config.dropout or 0.0)
         else:
-            model = build_model(
-                self.variant, len(data.classes), data.channels,
-                dropout=config.dropout, stochastic_depth_rate=config.stochastic_depth_rate,
-                norm_eps=config.norm_eps, norm_momentum=config.norm_momentum,
-            )  # fmt: skip
-        if config.weights:
-            load_weights(model, config.weights)
+            model = self.build(source)
         self.model = model.to(device, memory_format=layout)
         self.stages = make_stages(config, self.resolution, model.dropout.p)
         self.ema = make_ema(self.model, config.ema_decay)
@@ -152,12 +155,8 @@ class Run:
         self.scheduler = make_scheduler(self.optimizer, config, self.steps_per_epoch)
         self.precision = choose_precision(config.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
-        self.network = self.model
-        if group.size > 1:
-            ids = [device.index] if device.type == "cuda" else None
-            self.network = DistributedDataParallel(self.model, device_ids=ids)
-        if config.compile:
-            self.network = torch.compile(self.network)
+        self.frozen = False
+        self.network = self.wrap()
         self.augment = Augment(config, data.mean, data.std, len(data.classes))
         self.loader = make_loader(data.train, config, group)
         self._eval_loaders: dict[int, object] = {}
@@ -173,12 +172,67 @@ class Run:
         self._begun = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.clock = Clock()
 
+    def build(self, source: LoadedWeights | None) -> nn.Module:
+        """The network that the settings describe, with the weights that it starts from.
+
+        Raises:
+            ConfigError: the weights do not fit.
+        """
+        cfg, classes = self.config, self.data.classes
+        try:
+            model = build_model(
+                self.variant, len(classes), self.data.channels, padding=source and source.weights.padding,
+                dropout=cfg.dropout, stochastic_depth_rate=cfg.stochastic_depth_rate,
+                norm_eps=cfg.norm_eps, norm_momentum=cfg.norm_momentum,
+            )  # fmt: skip
+            if source:
+                source.copy_to(model, new_head=not same_classes(source.weights, classes))
+        except WeightsError as error:
+            raise ConfigError(f"weights: {error}") from None
+        model.weights = self.describe(model, source)
+        return model
+
+    @property
+    def backbone(self) -> tuple[nn.Module, ...]:
+        """All of the network but its classifier."""
+        return self.model.stem, self.model.stages, self.model.head
+
+    def wrap(self) -> nn.Module:
+        """The model as the loop calls it: over all processes, compiled if asked for."""
+        network = self.model
+        if self.group.size > 1:
+            device = self.group.device
+            ids = [device.index] if device.type == "cuda" else None
+            network = DistributedDataParallel(network, device_ids=ids)
+        return torch.compile(network) if self.config.compile else network
+
+    def describe(self, model: nn.Module, source: LoadedWeights | None) -> Weights:
+        """What the saved weights will say about themselves: images are prepared as in the evaluation."""
+        data, size = self.data, self.eval_resolution
+        streams = data.train.images is None
+        mean, std = (tuple(v / 255 for v in values) for values in (data.mean, data.std))
+        started = f" from {source.weights.name}" if source else ""
+        return Weights(
+            name="effnet_lib", variant=model.variant, padding=model.padding, num_classes=len(data.classes),
+            preprocessing=Preprocessing(enlarged(size) if streams else size, size, "bilinear", mean, std),
+            categories=data.classes, source=f"recipe {self.config.recipe} on {data.id}{started}",
+            licence=source.weights.licence if source else None,
+        )  # fmt: skip
+
     # What the loop calls
 
     def begin_epoch(self, epoch: int):
         """Set size and regularisation for the epoch, and the network to training."""
         stage = stage_at(self.stages, epoch, self.config.epochs)
+        if self.frozen != (epoch < self.config.freeze_epochs):
+            self.frozen = not self.frozen
+            for part in self.backbone:
+                part.requires_grad_(not self.frozen)
+            self.network = self.wrap()  # DistributedDataParallel must know whose gradients will come
         self.network.train()
+        if self.frozen:
+            for part in self.backbone:
+                part.eval()
         self.model.dropout.p = stage.dropout
         if self.config.freeze_norm:
             for module in self.model.modules():
@@ -292,6 +346,7 @@ class Run:
             "config": self.config.to_json(),
             "dataset": {"id": self.data.id, "sha256": self.data.sha256},
             "step": self.step,
+            "effnet_lib": describe_json(self.ema.module) if self.variant else None,
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -410,12 +465,23 @@ class Run:
         }  # fmt: skip
         records.check_record(record)
         if self.group.is_main:
-            torch_file = self.output / "weights.pt"
-            save_weights(self.ema.module, torch_file)
+            self.save_weights(round(100 * final["test_accuracy"], 3))
             write_report(self.output, record, data.test, predicted, probability, losses)
             text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
             write_atomically(self.output / "record.json", text.encode())
         return record
+
+
+    def save_weights(self, top1: float) -> None:
+        """Write the averaged weights, and with them what is known about them."""
+        model = self.ema.module
+        if self.variant is None:  # an anchor: a bare state dict
+            buffer = io.BytesIO()
+            torch.save(model.state_dict(), buffer)
+            return write_atomically(self.output / "weights.pt", buffer.getvalue())
+        model.weights = replace(model.weights, top1=top1)
+        for suffix in weight_files():
+            write_atomically(self.output / f"weights{suffix}", encode_weights(model, suffix))
 
 
 class Clock:
@@ -443,13 +509,38 @@ class Clock:
         return self.images / max(self.seconds_now, 1e-9)
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """The state dict of ``model``, for ``--set weights=`` and :meth:`load_state_dict`."""
-    import io
+def open_source(config: Config) -> LoadedWeights | None:
+    """The weights that ``config`` starts from, fetched and checked; None if it starts afresh.
 
-    buffer = io.BytesIO()
-    torch.save(model.state_dict(), buffer)
-    write_atomically(path, buffer.getvalue())
+    Raises:
+        ConfigError: they are unknown, damaged, or of another variant.
+        RunError: they cannot be fetched.
+    """
+    if not config.weights:
+        if config.recipe == "fine_tune":
+            raise ConfigError("the recipe fine_tune starts from weights: give --weights lite or --weights FILE")
+        return None
+    variant = config.variant
+    if variant is not None and "=" in variant:
+        variant = make_variant(variant)
+    try:
+        return open_weights(config.weights, variant, norm_eps=config.norm_eps)
+    except DownloadError as error:
+        raise RunError(str(error)) from None
+    except WeightsError as error:
+        raise ConfigError(f"weights: {error}") from None
+
+
+def same_classes(weights: Weights, classes: tuple[str, ...]) -> bool:
+    """Whether the classifier of ``weights`` serves these classes; without names, their number tells."""
+    return weights.num_classes == len(classes) and weights.categories in (None, tuple(classes))
+
+
+def weight_files() -> list[str]:
+    """Kinds of files that weights are saved as: a state dict, and safetensors where it is installed."""
+    import importlib.util
+
+    return [".pt", ".safetensors"] if importlib.util.find_spec("safetensors") else [".pt"]
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
@@ -507,7 +598,7 @@ def train(
     Args:
         config: of the run.
         output: folder for ``record.json``, ``config.json``, ``log.jsonl``, ``checkpoints/``,
-            ``weights.pt`` (EMA) and the report.
+            ``weights.pt`` and ``weights.safetensors`` (EMA) and the report.
         resume: go on with the run in ``output``, if there is one; without it, a folder that
             holds a run is refused.
         data_id: a name for the data in the record, in place of the folder's.
@@ -528,8 +619,9 @@ def train(
             group.share(None)
         with Progress(output, group.is_main, quiet, tensorboard, on_epoch) as progress:
             with group.main_first():
-                data = load_data(config, data_id)
-            run = Run(config, data, group, output, progress)
+                source = open_source(config)
+                data = load_data(config, data_id, source and source.weights.preprocessing)
+            run = Run(config, data, group, output, progress, source)
             state = load_latest(output / "checkpoints", progress.warn) if resume else None
             if state is not None:
                 run.restore(state)

