@@ -32,6 +32,7 @@ _PUBLIC = {
         "scale_variant",
     ),
     "cost": ("BlockCost", "Cost", "LayerCost", "StageCost", "block_cost", "conv_cost", "count_cost"),
+    "bounds": ("LayerBound", "Roofline", "roofline"),
     "layers": ("ConvNormAct", "SqueezeExcite", "StochasticDepth"),
     "blocks": ("FusedMBConv", "MBConv"),
     "model": ("EfficientNet", "build_model"),
@@ -40,6 +41,10 @@ _PUBLIC = {
     "weights": ("LoadedWeights", "Prediction", "classify", "load_weights", "open_weights", "save_weights"),
     "receptive": ("ReceptiveField", "receptive_field"),
     "studies": ("ScaledNetwork", "dimension_study", "published_study"),
+    "deploy": ("ConvAct", "InferenceNet", "fold_batch_norm", "optimize_for_inference"),
+    "export": ("ExportError", "Exported", "export_model"),
+    "quantize": ("Quantized", "load_images", "quantize_model"),
+    "bench": ("benchmark", "compare_inference", "take_turns"),
     "inside": ("activation_map", "feature_maps", "se_blocks", "se_gates"),
     "samples": ("TrainedNetwork", "cifar_small", "cifar_small_gates", "sample_photographs"),
     "explore": (

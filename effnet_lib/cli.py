@@ -86,15 +86,18 @@ def build_parser() -> argparse.ArgumentParser:
     results.add_argument("--json", action="store_true", help="print the records as JSON")
     results.set_defaults(run=run_results)
 
-    bench = commands.add_parser("bench", help="speed beside torchvision's and timm's networks")
+    _add_export(commands)
+    bench = commands.add_parser("bench", help="speed beside other libraries and runtimes")
     bench.add_argument("--variant", default="b0", metavar="NAME", help="a released variant (default: b0)")
     bench.add_argument("--resolution", type=int, help="side of the image in pixels (default: its own)")
-    for name, default, what in (
-        ("batch-size", 32, "images a step"),
-        ("rounds", 10, "turns of each network"),
-        ("steps", 3, "steps timed in a turn"),
+    bench.add_argument("--compare", action="store_true",
+                       help="inference alone: ours, ours optimised, torchvision, timm, ONNX Runtime, OpenVINO")  # fmt: skip
+    for name, defaults, what in (
+        ("batch-size", "32, with --compare 1", "images a step"),
+        ("rounds", "10, with --compare 20", "turns of each network"),
+        ("steps", "3, with --compare 1", "steps timed in a turn"),
     ):
-        bench.add_argument(f"--{name}", type=int, default=default, help=f"{what} (default: {default})")
+        bench.add_argument(f"--{name}", type=int, help=f"{what} (default: {defaults})")
     bench.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     bench.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
     bench.add_argument("--no-channels-last", action="store_true", help="keep the usual memory layout")
@@ -124,6 +127,33 @@ def _add_train(commands) -> None:
     train.add_argument("--quiet", action="store_true", help="print nothing but errors")
     train.add_argument("--print", action="store_true", help="print the settings as JSON and end")
     train.set_defaults(run=run_train)
+
+
+def _add_export(commands) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write a network for another runtime, and check the file by running it",
+        epilog="Without weights the network is freshly initialised: enough to measure speed.",
+    )
+    export.add_argument("variant", metavar="NAME", nargs="?",
+                        help="a released variant such as b0, or phi=-4; not needed where the weights say it")  # fmt: skip
+    export.add_argument("--output", required=True, metavar="FILE", help="where to write")
+    export.add_argument("--format", help="onnx, exported-program or safetensors (default: by the suffix of FILE)")
+    export.add_argument("--weights", metavar="NAME", help="as for effnet classify: torchvision, timm, lite, or a file")
+    export.add_argument("--padding", choices=("symmetric", "same"), help="default: that of the weights, or symmetric")
+    export.add_argument("--output-stride", type=int, help="32, 16 or 8 (default: the variant's)")
+    export.add_argument("--optimize", action="store_true", help="fold batch norm into the convolutions")
+    export.add_argument("--dynamic-size", action="store_true", help="leave height and width free, not only the batch")
+    export.add_argument("--int8", action="store_true", help="quantise to eight bits (ONNX)")
+    export.add_argument("--calibration", metavar="DIR", help="pictures that --int8 measures ranges on")
+    export.add_argument("--method", default="minmax", help="ranges by minmax, entropy or percentile (with --int8)")
+    export.add_argument("--float-layers", nargs="+", default=(), metavar="PART",
+                        help="parts that --int8 leaves alone, such as stem, stages.0, or se")  # fmt: skip
+    export.add_argument("--resolution", type=int, help="side of the image in pixels (default: its own)")
+    export.add_argument("--num-classes", type=int, help="default: those of the weights, or 1000")
+    export.add_argument("--in-channels", type=int, help="default: those of the weights, or 3")
+    export.add_argument("--json", action="store_true", help="print JSON")
+    export.set_defaults(run=run_export)
 
 
 def _add_experiment(commands) -> None:
@@ -502,15 +532,108 @@ def run_results(args: argparse.Namespace) -> None:
         raise ValueError(f"no records in {', '.join(args.paths)}")
 
 
-def run_bench(args: argparse.Namespace) -> None:
-    from .train.bench import benchmark
+def run_export(args: argparse.Namespace) -> int:
+    """Export; 1 where a package is missing or the file failed its check."""
+    if args.int8 != bool(args.calibration):
+        raise ValueError("--int8 and --calibration DIR go together: ranges are measured on pictures")
+    if not args.int8 and (args.float_layers or args.method != "minmax"):
+        raise ValueError("--method and --float-layers go with --int8")
+    if args.int8 and (args.format not in (None, "onnx") or args.dynamic_size or args.optimize):
+        raise ValueError("--int8 writes ONNX, with batch norm folded: without --format, --optimize, --dynamic-size")
+    from .train.config import make_variant
 
-    result = benchmark(
-        args.variant, args.resolution, args.batch_size, args.rounds, args.steps, args.device,
-        args.precision, not args.no_channels_last, args.compile,
-    )  # fmt: skip
+    if args.variant is None and args.weights is None:
+        raise ValueError("say what to export: a NAME such as b0, or --weights")
+    variant = None if args.variant is None else make_variant(args.variant)
+    if variant:
+        count_cost(variant, args.resolution)  # checks the resolution before anything is read
+    from .deploy import optimize_for_inference
+    from .export import ExportError, export_model
+    from .model import build_model
+    from .releases import DownloadError
+
+    asked = {
+        name: value
+        for name in ("num_classes", "in_channels", "weights", "output_stride", "padding")
+        if (value := getattr(args, name)) is not None
+    }
+    try:
+        model = build_model(variant, **asked)
+    except DownloadError as error:
+        print(f"effnet export: error: {_one_line(error)}", file=sys.stderr)
+        return 1
+    resolution = args.resolution
+    known = model.weights.preprocessing if model.weights else None
+    if resolution is None and known:
+        resolution = known.crop
+    try:
+        if args.int8:
+            from .images import Preprocessing
+            from .quantize import load_images, quantize_model
+
+            size = resolution or model.variant.resolution
+            if known is None:
+                known = Preprocessing(round(size * 8 / 7), size, "bicubic")
+            elif known.crop != size:
+                known = dataclasses.replace(known, resize=round(known.resize * size / known.crop), crop=size)
+            if len(known.mean) != model.in_channels:
+                raise ValueError(f"the network wants {model.in_channels} channels, and pictures have {len(known.mean)}")
+            images = load_images(args.calibration, known)
+            result = quantize_model(
+                model, args.output, images, method=args.method, float_layers=args.float_layers
+            )
+        else:
+            if args.optimize:
+                model = optimize_for_inference(model)
+            result = export_model(
+                model, args.output, args.format, resolution=resolution, dynamic_size=args.dynamic_size
+            )
+    except (ImportError, ExportError) as error:
+        print(f"effnet export: error: {_one_line(error)}", file=sys.stderr)
+        return 1
+    if args.json:
+        _print_json(dataclasses.asdict(result))
+    elif args.int8:
+        print(
+            f"{result.path}: {result.bytes / 1e6:.1f} MB, eight bits ({result.float_bytes / 1e6:.1f} MB before)\n"
+            f"on {result.images} pictures: the same best class on {100 * result.top1_agreement:.1f} %, "
+            f"{100 * result.top5_overlap:.1f} % of the five best,\n"
+            f"logits {result.signal_to_noise_db:.1f} dB above the error"
+        )
+    elif result.checked_by:
+        batches = " and ".join("×".join(map(str, shape)) for shape in result.inputs)
+        print(
+            f"{result.path}: {result.bytes / 1e6:.1f} MB, {result.format}\nrun by {result.checked_by} on {batches}: "
+            f"largest difference {result.largest_difference:.1e} of the largest output"
+        )
+    else:
+        print(
+            f"{result.path}: {result.bytes / 1e6:.1f} MB, {result.format}\n"
+            "not run: there is no onnxruntime here (pip install onnxruntime)"
+        )
+    return 0
+
+
+def run_bench(args: argparse.Namespace) -> None:
+    from .bench import benchmark, compare_inference
+
+    if args.compare:
+        if args.compile or args.no_channels_last or args.precision not in ("auto", "fp32"):
+            raise ValueError("--compare takes networks as they come: without --compile, --precision, --no-channels-last")
+        result = compare_inference(
+            args.variant, args.resolution, _or(args.batch_size, 1), _or(args.rounds, 20), _or(args.steps, 1),
+            "cpu" if args.device == "auto" else args.device,
+        )  # fmt: skip
+    else:
+        result = benchmark(
+            args.variant, args.resolution, _or(args.batch_size, 32), _or(args.rounds, 10), _or(args.steps, 3),
+            args.device, args.precision, not args.no_channels_last, args.compile,
+        )  # fmt: skip
     if args.json:
         _print_json(result)
+        return
+    if args.compare:
+        _print_comparison(result)
         return
     print(
         f"{result['variant']}, {result['resolution']} pixels, batches of {result['batch_size']}, "
@@ -527,6 +650,30 @@ def run_bench(args: argparse.Namespace) -> None:
             for row in result["results"]
         ],
     )  # fmt: skip
+
+
+def _or(value, default):
+    return default if value is None else value
+
+
+def _print_comparison(result: dict) -> None:
+    print(
+        f"{result['variant']}, {result['resolution']} pixels, batch {result['batch_size']}, "
+        f"{result['device']}, threads {result['threads']}: medians of {result['rounds']} turns\n"
+    )
+    _print_rows(
+        ("name", "ms", "quartiles", "images/s", "ratio to ours", "ratio to optimised"),
+        [
+            (
+                row["implementation"], f"{1e3 * row['seconds']:.2f}",
+                " to ".join(f"{1e3 * s:.2f}" for s in row["seconds_quartiles"]),
+                f"{row['images_per_second']:.1f}", f"{row['ratio_to_ours']:.2f}",
+                f"{row['ratio_to_optimised']:.2f}",
+            )
+            for row in result["results"]
+        ],
+    )  # fmt: skip
+    print("\nA ratio above 1 is faster.")
 
 
 def _variant_as_dict(variant: Variant) -> dict:

@@ -16,12 +16,16 @@ class Conv2dSame(nn.Conv2d):
     weights trained with one kind of padding want the same kind.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pad(self, x: Tensor) -> Tensor:
+        """``x`` with zeros around it, as many as this kernel and stride want at its size."""
         padding = []
         for size, kernel, stride in zip(x.shape[:-3:-1], self.kernel_size, self.stride):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             padding += [total // 2, total - total // 2]
-        return F.conv2d(F.pad(x, padding), self.weight, self.bias, self.stride, 0, 1, self.groups)
+        return F.pad(x, padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(self.pad(x), self.weight, self.bias, self.stride, 0, 1, self.groups)
 
 
 class ConvNormAct(nn.Sequential):

@@ -4,8 +4,8 @@
 are wrong, mistakes that published reimplementations make. Mend it with diffs and let the
 counts say how far you are:
 
-    >>> print(f"{BROKEN.build().parameters:,}")
-    2,010,032
+    >>> sum(weight.numel() for weight in BROKEN.build().parameters())
+    2010032
 """
 
 import re

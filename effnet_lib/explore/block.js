@@ -211,6 +211,11 @@
     }
   }
 
+  // Only what is new touches the page.
+  const give = (element, name, value) => {
+    element.given ??= {};
+    if (element.given[name] !== value) element.setAttribute(name, (element.given[name] = value));
+  };
   // 0.158 → "0.16"
   const ratio = (value) => value.toFixed(value < 0.0995 ? 3 : value < 9.95 ? 2 : value < 99.5 ? 1 : 0);
 
@@ -282,11 +287,21 @@
       if (structure === this.structure) return;
       this.structure = structure;
       this.svg.textContent = "";
-      const make = (name, kind, text = "") => {
-        const element = this.svg.appendChild(document.createElementNS(SVG, name));
+      const make = (name, kind, text = "", parent = this.svg) => {
+        const element = parent.appendChild(document.createElementNS(SVG, name));
         element.setAttribute("class", kind);
         if (text) element.textContent = text;
         return element;
+      };
+      const column = ({ label, detail }) => {
+        const group = make("g", "column");
+        const [value, bar] = [[0, label], [11, detail], [23, ""]].map(([y, text]) => {
+          const line = make("text", y === 23 ? "value" : "label", text, group);
+          line.setAttribute("y", y);
+          return line;
+        }).slice(2).concat(make("rect", "bar", "", group));
+        for (const [name, number] of [["x", -12], ["y", 28], ["width", 24]]) bar.setAttribute(name, number);
+        return { group, value, bar };
       };
       this.parts = {
         arrows: make("path", "arrow"),
@@ -294,16 +309,13 @@
         gate: this.se >= 0 ? [make("path", "arrow"), make("rect", "gate"), make("text", "label", "gate")] : null,
         boxes: this.tensors.map(() => ["side", "top", "front"].map((kind) => make("path", kind))),
         names: this.tensors.map(() => [make("text", "channels"), make("text", "pixels")]),
-        bars: this.columns.map(() => make("rect", "bar")),
-        values: this.columns.map(() => make("text", "value")),
-        labels: this.columns.map((column) => [make("text", "label", column.label), make("text", "label", column.detail)]),
+        columns: this.columns.map(column),
       };
     }
 
     draw(numbers) {
       this.build();
       const { parts, tensors, columns, head, middle, height, svg } = this;
-      const place = (element, values) => { for (const name in values) element.setAttribute(name, values[name].toFixed?.(1) ?? values[name]); };
       if (this.drawn !== this.space) {
         svg.setAttribute("viewBox", `0 0 ${(this.drawn = this.space)} ${height}`);
         svg.setAttribute("height", height);
@@ -316,14 +328,15 @@
         const spare = i === this.se ? Math.max(0, this.slot - w) / 2 : 0;
         x += spare;
         const [wall, roof, front] = parts.boxes[i];
-        wall.setAttribute("d", `M${x + w} ${y}l${dx} ${dy}v${h}l${-dx} ${-dy}z`);
-        roof.setAttribute("d", `M${x} ${y}l${dx} ${dy}h${w}l${-dx} ${-dy}z`);
-        front.setAttribute("d", `M${x} ${y}h${w}v${h}h${-w}z`);
+        give(wall, "d", `M${x + w} ${y}l${dx} ${dy}v${h}l${-dx} ${-dy}z`);
+        give(roof, "d", `M${x} ${y}l${dx} ${dy}h${w}l${-dx} ${-dy}z`);
+        give(front, "d", `M${x} ${y}h${w}v${h}h${-w}z`);
         const [name, pixels] = parts.names[i];
-        place(name, { x: x + w / 2, y: y + h + 12 });
+        give(name, "transform", `translate(${(x + w / 2).toFixed(1)} ${(y + h + 12).toFixed(1)})`);
         put(name, `${channels}`);
-        place(pixels, { x: x + w + dx + 3, y: y + dy + 4 });
-        put(pixels, i && side === tensors[i - 1][1] ? "" : `${side} px`);
+        const same = i && side === tensors[i - 1][1];
+        if (!same) give(pixels, "transform", `translate(${(x + w + dx + 3).toFixed(1)} ${(y + dy + 4).toFixed(1)})`);
+        put(pixels, same ? "" : `${side} px`);
         if (i === this.se) this.drawGate(x, y + dy, w, dx);
         last = x + w + dx + spare;
         if (i < tensors.length - 1) {
@@ -338,20 +351,18 @@
         arrows += `M${last + 6} ${middle}h${end - 9 - last - 6}m-5 -4l5 4l-5 4`;
         const [arc, circle, cross, text] = parts.skip;
         const start = 6 + numbers[0] / 2 + 0.15 * numbers[1], edge = middle - numbers[1] / 2 - 0.22 * numbers[1] - 2;
-        arc.setAttribute("d", `M${start} ${edge}V${lift + 8}q0 -8 8 -8H${end - 8}q8 0 8 8V${middle - 9}m-4 -5l4 5l4 -5`);
-        place(circle, { cx: end, cy: middle, r: 7 });
-        cross.setAttribute("d", `M${end - 4} ${middle}h8m-4 -4v8`);
-        place(text, { x: (start + end) / 2, y: lift - 4 });
+        give(arc, "d", `M${start} ${edge}V${lift + 8}q0 -8 8 -8H${end - 8}q8 0 8 8V${middle - 9}m-4 -5l4 5l4 -5`);
+        for (const [name, number] of [["cx", end], ["cy", middle], ["r", 7]]) give(circle, name, number.toFixed(1));
+        give(cross, "d", `M${end - 4} ${middle}h8m-4 -4v8`);
+        give(text, "transform", `translate(${((start + end) / 2).toFixed(1)} ${lift - 4})`);
         centres.push(end);
       }
-      parts.arrows.setAttribute("d", arrows);
+      give(parts.arrows, "d", arrows);
       columns.forEach(({ text }, i) => {
-        const length = Math.max(0.5, numbers[2 * tensors.length + i]), near = { x: centres[i] };
-        place(parts.labels[i][0], { ...near, y: base });
-        place(parts.labels[i][1], { ...near, y: base + 11 });
-        place(parts.values[i], { ...near, y: base + 23 });
-        put(parts.values[i], text);
-        place(parts.bars[i], { x: centres[i] - 12, y: base + 28, width: 24, height: length });
+        const { group, value, bar } = parts.columns[i];
+        give(group, "transform", `translate(${centres[i].toFixed(1)} ${base})`);
+        give(bar, "height", Math.max(0.5, numbers[2 * tensors.length + i]).toFixed(1));
+        put(value, text);
       });
     }
 
@@ -359,10 +370,9 @@
     drawGate(x, y, w, dx) {
       const [lines, bar, text] = this.parts.gate;
       const left = x + dx, up = y - 12;
-      lines.setAttribute("d", `M${left + 0.2 * w} ${y - 1}V${up + 3}M${left + 0.8 * w} ${up + 3}V${y - 1}m-3 -4l3 4l3 -4`);
-      for (const [name, value] of Object.entries({ x: left, y: up - 2, width: w, height: 5 })) bar.setAttribute(name, value.toFixed(1));
-      text.setAttribute("x", left + w / 2);
-      text.setAttribute("y", up - 5);
+      give(lines, "d", `M${left + 0.2 * w} ${y - 1}V${up + 3}M${left + 0.8 * w} ${up + 3}V${y - 1}m-3 -4l3 4l3 -4`);
+      for (const [name, value] of Object.entries({ x: left, y: up - 2, width: w, height: 5 })) give(bar, name, value.toFixed(1));
+      give(text, "transform", `translate(${(left + w / 2).toFixed(1)} ${(up - 5).toFixed(1)})`);
       this.gateAt = x + w / 2;
     }
   }

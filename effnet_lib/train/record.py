@@ -214,7 +214,7 @@ def peak_memory(device) -> int:
 def versions() -> dict[str, str]:
     """Versions of what took part."""
     out = {"python": platform.python_version()}
-    for name in ("torch", "torchvision", "numpy", "timm", "scikit-learn"):
+    for name in ("torch", "torchvision", "numpy", "timm", "scikit-learn", "onnx", "onnxruntime", "openvino"):
         try:
             out[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -29,7 +29,7 @@ def test_no_notebook_packages_are_needed():
         "import sys\n"
         "for name in ('IPython', 'jupyter_core', 'ipywidgets', 'torchinfo', 'timm', 'tensorboard', 'sklearn',"
         " 'tqdm', 'matplotlib', 'safetensors'): sys.modules[name] = None\n"
-        "import effnet_lib.train.engine, effnet_lib.train.bench, effnet_lib.train.report"
+        "import effnet_lib.train.engine, effnet_lib.bench, effnet_lib.train.report"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     code = (
@@ -377,22 +377,4 @@ def test_resume_takes_the_settings_of_the_run(tree, tmp_path, capsys):
         (["--resume"], "--resume needs --output"),
     ):
         assert main(["train", *arguments]) == 2
-        assert message in capsys.readouterr().err
-
-
-def test_bench(capsys):
-    arguments = ["bench", "--resolution", "32", "--batch-size", "2", "--rounds", "2", "--steps", "1", "--json"]
-    assert main(arguments) == 0
-    result = json.loads(capsys.readouterr().out)
-    names = {row["implementation"] for row in result["results"]}
-    assert {"effnet_lib", "torchvision", "timm"} == names
-    ours = [row for row in result["results"] if row["implementation"] == "effnet_lib"]
-    assert [row["mode"] for row in ours] == ["training", "inference"]
-    for row in result["results"]:
-        assert row["multiply_adds_per_second"] == pytest.approx(row["images_per_second"] * result["multiply_adds"])
-    assert all(row["ratio_to_ours"] == 1 for row in ours)
-    assert main([*arguments[:-1]]) == 0
-    assert "ratio to ours" in capsys.readouterr().out
-    for wrong, message in ((["--batch-size", "0"], "batch_size"), (["--variant", "b99"], "b99")):
-        assert main(["bench", *wrong]) == 2
         assert message in capsys.readouterr().err

@@ -1,0 +1,276 @@
+"""Networks for other runtimes: written aside, run, compared, and only then put in place.
+
+    export_model(model, "b0.onnx")
+
+The formats are ONNX, ``torch.export``'s program, and safetensors, which holds weights alone
+(``build_model(weights="b0.safetensors")`` makes the network again; those of an optimised one
+fit another optimised one, through ``load_state_dict``).
+"""
+
+import contextlib
+import copy
+import importlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .deploy import InferenceNet
+from .layers import Conv2dSame
+from .model import EfficientNet
+from .scaling import positive_int
+from .variants import MIN_RESOLUTION
+from .weights import encode_weights
+
+#: Format and the suffix that stands for it.
+FORMATS = {"onnx": ".onnx", "exported-program": ".pt2", "safetensors": ".safetensors"}
+#: How far outputs may lie from the network's own, relative to the largest of them.
+TOLERANCE = 1e-4
+
+
+class ExportError(RuntimeError):
+    """The file could not be made, or did not give the network's outputs; nothing was kept."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What :func:`export_model` wrote.
+
+    Attributes:
+        path, format, bytes: of the file.
+        checked_by: the runtime that ran it, with its version; None if it was not there.
+        largest_difference: between the outputs of the file and of the network, relative to
+            the largest output, over all inputs tried; None where nothing was run.
+        inputs: shapes of the inputs tried.
+    """
+
+    path: str
+    format: str
+    bytes: int
+    checked_by: str | None
+    largest_difference: float | None
+    inputs: tuple[tuple[int, ...], ...]
+
+
+def export_model(
+    model: EfficientNet,
+    path: str | Path,
+    format: str | None = None,
+    *,
+    resolution: int | None = None,
+    dynamic_size: bool = False,
+) -> Exported:
+    """Write ``model`` to ``path``, read it back, run it beside the original, and keep it if they agree.
+
+    The batch is free in every format; ``images`` and ``logits`` are the names in ONNX. The
+    device and the mode of ``model`` do not change; what is written computes on any device.
+
+    Args:
+        model: a network of :func:`build_model`, or one optimised for inference.
+        path: the file; its folder exists.
+        format: ``"onnx"``, ``"exported-program"`` or ``"safetensors"``; None to go by the suffix.
+        resolution: side of the images in pixels, at least 32; the variant's own if None.
+        dynamic_size: leave height and width free as well; with symmetric padding only.
+
+    Raises:
+        TypeError, ValueError: an argument is of the wrong kind or out of range.
+        ImportError: a package that the format needs is missing; the message says which.
+        ExportError: the file's outputs differ, or the exporter failed.
+        OSError: the file cannot be written. What stood there before is untouched.
+    """
+    if not isinstance(model, EfficientNet):
+        raise TypeError(f"expected a network of build_model, got {type(model).__name__}")
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the name of a file")
+    format = _format(path, format)
+    size = model.variant.resolution if resolution is None else resolution
+    size = positive_int("resolution", size, MIN_RESOLUTION)
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {path.parent}: make it first")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the name of a file")
+
+    if dynamic_size and any(isinstance(m, Conv2dSame) or getattr(m, "same", False) for m in model.modules()):
+        raise ValueError("dynamic_size needs symmetric padding: SAME pads by the size of the image")
+
+    reference = _for_export(model)
+    shapes = [(1, model.in_channels, size, size), (3, model.in_channels, size, size)]
+    if dynamic_size:
+        shapes.append((2, model.in_channels, size + 32, size + 16))
+    write, open_file = {
+        "onnx": (_write_onnx, _run_onnx),
+        "exported-program": (_write_program, _run_program),
+        "safetensors": (_write_safetensors, _run_safetensors),
+    }[format]
+    with _aside(path) as aside:
+        _quietly(format, lambda: write(reference, aside, shapes[-1], dynamic_size))
+        runtime, run = open_file(aside, reference)
+        difference = _compare(reference, run, shapes) if run else None
+    return Exported(str(path), format, path.stat().st_size, runtime, difference, tuple(shapes) if run else ())
+
+
+def _format(path: Path, format: str | None) -> str:
+    if format is None:
+        format = {suffix: name for name, suffix in FORMATS.items()}.get(path.suffix)
+        if format is None:
+            raise ValueError(f"no format for {path.name!r}: give one of {', '.join(FORMATS)}")
+    if format not in FORMATS:
+        raise ValueError(f"unknown format {format!r}: choose one of {', '.join(FORMATS)}")
+    return format
+
+
+def _for_export(model: EfficientNet) -> EfficientNet:
+    """A copy on the CPU, in eval mode and single precision."""
+    with torch.inference_mode(False):
+        return copy.deepcopy(model).cpu().float().eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes ``path`` in one step at the end, and vanishes after an error."""
+    aside = path.with_name(path.name + ".part")
+    try:
+        yield aside
+        with open(aside, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _quietly(format: str, write: Callable[[], None]) -> None:
+    """Run an exporter, without its chatter, and with its errors in one line."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            write()
+    except (OSError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # exporters raise what they like
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise ExportError(f"{format}: {type(error).__name__}: {reason}") from error
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+
+
+def _compare(model: EfficientNet, run: Callable[[Tensor], Tensor], shapes) -> float:
+    """The largest relative difference between ``run`` and ``model``.
+
+    Raises:
+        ExportError: it is too large.
+    """
+    generator = torch.Generator().manual_seed(0)
+    largest = 0.0
+    for shape in shapes:
+        images = torch.randn(shape, generator=generator)
+        with torch.inference_mode():
+            expected, got = model(images), run(images)
+        if got.shape != expected.shape:
+            raise ExportError(f"for images {shape} the file gives {tuple(got.shape)}, not {tuple(expected.shape)}")
+        difference = ((got - expected).abs().max() / expected.abs().max()).item()
+        if not difference <= TOLERANCE:  # a NaN is no agreement either
+            raise ExportError(
+                f"for images {shape} the file's outputs differ by {difference:.1e} of the largest, "
+                f"more than {TOLERANCE:.0e}"
+            )
+        largest = max(largest, difference)
+    return largest
+
+
+def _need(name: str, why: str):
+    """The module of that name.
+
+    Raises:
+        ImportError: it is not installed; the message says what to install.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ImportError(f"{why} needs {name}: pip install {name}", name=name) from None
+
+
+def _dynamic(dynamic_size: bool) -> dict:
+    free = {0: torch.export.Dim("batch", min=1)}
+    return free | ({2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO} if dynamic_size else {})
+
+
+def _write_onnx(model: EfficientNet, path: Path, shape, dynamic_size: bool) -> None:
+    _need("onnx", "ONNX")
+    _need("onnxscript", "ONNX")
+    program = torch.onnx.export(
+        model, (torch.randn(2, *shape[1:]),), dynamo=True, verbose=False,
+        input_names=["images"], output_names=["logits"], dynamic_shapes=(_dynamic(dynamic_size),),
+    )  # fmt: skip
+    program.save(path, external_data=False)
+
+
+def _run_onnx(path: Path, model: EfficientNet):
+    try:
+        import onnxruntime
+    except ImportError:
+        return None, None
+    session = onnx_session(path)
+    name = session.get_inputs()[0].name
+    return (
+        f"onnxruntime {onnxruntime.__version__}",
+        lambda images: torch.from_numpy(session.run(None, {name: images.numpy()})[0]),
+    )
+
+
+def onnx_session(path: str | Path, threads: int | None = None):
+    """An ONNX Runtime session on the CPU, with as many threads as torch has unless told."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+
+
+def _write_program(model: EfficientNet, path: Path, shape, dynamic_size: bool) -> None:
+    program = torch.export.export(
+        model, (torch.randn(2, *shape[1:]),), dynamic_shapes=(_dynamic(dynamic_size),)
+    )
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    path.write_bytes(buffer.getvalue())
+
+
+def _run_program(path: Path, model: EfficientNet):
+    with open(path, "rb") as file:
+        program = torch.export.load(io.BytesIO(file.read())).module()
+    return f"torch {torch.__version__}", program
+
+
+def _write_safetensors(model: EfficientNet, path: Path, shape, dynamic_size: bool) -> None:
+    safetensors = _need("safetensors.torch", "safetensors")
+    if not isinstance(model, InferenceNet):
+        path.write_bytes(encode_weights(model))
+        return
+    metadata = {"format": "pt", "optimized": model.variant.name}
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    path.write_bytes(safetensors.save(state, metadata))
+
+
+def _run_safetensors(path: Path, model: EfficientNet):
+    import safetensors
+    from safetensors.torch import load
+
+    other = copy.deepcopy(model)
+    for tensor in other.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.fill_(float("nan"))  # every number must come from the file
+    other.load_state_dict(load(path.read_bytes()))
+    return f"safetensors {safetensors.__version__}", other
