@@ -84,7 +84,7 @@ class ConvAct(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.same:
             x = Conv2dSame.pad(self, x)
-        if (fused := _fused_convolution(x)) is not None:
+        if (fused := _fused_convolution(x, self.weight)) is not None:
             name, scalars = _ONEDNN_NAMES[self.activation]
             return fused(
                 x, self._packed_weight(x), self.bias, self.padding, self.stride, [1, 1], self.groups,
@@ -236,11 +236,13 @@ def _linear(conv: nn.Conv2d) -> nn.Linear:
 _ONEDNN_NAMES = {None: ("none", []), "silu": ("swish", []), "relu6": ("hardtanh", [0.0, 6.0])}
 
 
-def _fused_convolution(x: Tensor):
+def _fused_convolution(x: Tensor, weight: Tensor):
     """oneDNN's convolution with activation, if ``x`` can go through it; else None."""
     if (
         x.device.type != "cpu"
+        or type(x) is not Tensor  # those that only stand for a tensor
         or x.requires_grad
+        or weight.requires_grad
         or torch.compiler.is_compiling()
         or torch.is_autocast_enabled("cpu")
         or torch.jit.is_tracing()
