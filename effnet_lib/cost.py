@@ -5,6 +5,7 @@ The tests hold them, to the integer, against hooks on the built network.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .scaling import positive_int
 from .variants import Stage, Variant, as_variant
@@ -62,6 +63,95 @@ class Cost:
         return "\n".join(rows)
 
 
+@dataclass(frozen=True)
+class LayerCost:
+    """The cost of one layer of a block, for one image. Batch norm and activation belong to it.
+
+    Attributes:
+        name: such as ``expand``, ``depthwise``, ``project``; ``SE pool``, ``SE scale`` and
+            ``add`` compute next to nothing, but read and write whole maps.
+        kernel_size, stride, groups, in_channels, out_channels: as in ``torch.nn.Conv2d``.
+        resolution, output_resolution: side of the map at input and output, in pixels.
+        parameters, multiply_adds, activations: as in :class:`Cost`.
+        inputs, outputs: numbers that are read, besides the parameters, and written.
+    """
+
+    name: str
+    kernel_size: int
+    stride: int
+    groups: int
+    in_channels: int
+    out_channels: int
+    resolution: int
+    output_resolution: int
+    parameters: int
+    multiply_adds: int
+    activations: int
+    inputs: int
+    outputs: int
+
+    def bytes_moved(self, batch: int = 1, bytes_per_value: int = 4) -> int:
+        """Bytes to and from memory if each number crosses once, the parameters once a batch.
+
+        A lower bound for a layer that runs by itself; 4 bytes are single precision.
+        """
+        positive_int("batch", batch)
+        positive_int("bytes_per_value", bytes_per_value)
+        return bytes_per_value * (batch * (self.inputs + self.outputs) + self.parameters)
+
+    def arithmetic_intensity(self, batch: int = 1, bytes_per_value: int = 4) -> float:
+        """Multiply-adds for each byte moved (Williams et al. 2009 count both operations: twice that)."""
+        return batch * self.multiply_adds / self.bytes_moved(batch, bytes_per_value)
+
+
+@dataclass(frozen=True)
+class BlockCost:
+    """The cost of one block, for one image.
+
+    Attributes:
+        operator: as given to :func:`block_cost`.
+        has_skip: whether the input is added to the output.
+        parameters, multiply_adds, activations: as in :class:`Cost`.
+        layers: one :class:`LayerCost` for each step, in order.
+    """
+
+    operator: str
+    has_skip: bool
+    parameters: int
+    multiply_adds: int
+    activations: int
+    layers: tuple[LayerCost, ...]
+
+    def bytes_moved(self, batch: int = 1, bytes_per_value: int = 4) -> int:
+        """The sum over the layers, each run by itself; see :meth:`LayerCost.bytes_moved`."""
+        return sum(layer.bytes_moved(batch, bytes_per_value) for layer in self.layers)
+
+    def arithmetic_intensity(self, batch: int = 1, bytes_per_value: int = 4) -> float:
+        """Multiply-adds for each byte moved, of the block as a whole."""
+        return batch * self.multiply_adds / self.bytes_moved(batch, bytes_per_value)
+
+    def __str__(self) -> str:
+        """The layers as a table, as the terminal and a notebook print it."""
+        line = "{:<13} {:>9} {:>7} {:>10} {:>13} {:>11} {:>6}".format
+        rows = [line("layer", "channels", "pixels", "parameters", "multiply-adds", "activations", "MB")]
+        for layer in self.layers:
+            kernel = f" {layer.kernel_size}×{layer.kernel_size}" if layer.kernel_size > 1 else ""
+            rows.append(
+                line(
+                    f"{layer.name}{kernel}",
+                    f"{layer.in_channels}→{layer.out_channels}",
+                    f"{layer.resolution}→{layer.output_resolution}",
+                    f"{layer.parameters:,}",
+                    f"{layer.multiply_adds:,}",
+                    f"{layer.activations:,}",
+                    f"{layer.bytes_moved() / 1e6:.2f}",
+                )
+            )
+        counts = (f"{getattr(self, field):,}" for field in _COUNTS)
+        rows.append(line("in all", "", "", *counts, f"{self.bytes_moved() / 1e6:.2f}"))
+        return "\n".join(rows)
+
+
 def count_cost(
     variant: Variant | str,
     resolution: int | None = None,
@@ -98,28 +188,113 @@ def count_cost(
         )
         channels, size = out_channels, out_size
 
+    def counts(cost: LayerCost | BlockCost, times: int = 1):
+        return tuple(times * getattr(cost, field) for field in _COUNTS)
+
     out_size = _strided(size, variant.stem_stride)
-    stem = _conv(channels, variant.stem_channels, 3, out_size)
-    add("Conv 3×3", 1, variant.stem_channels, out_size, stem)
+    stem = _conv("convolution", channels, variant.stem_channels, 3, variant.stem_stride, 1, size)
+    add("Conv 3×3", 1, variant.stem_channels, out_size, counts(stem))
 
     for stage in variant.stages:
         out_size = _strided(size, stage.stride)
-        first = _block(stage, channels, size, out_size)
-        other = _block(stage, stage.channels, out_size, out_size) if stage.layers > 1 else first
-        counts = tuple(a + (stage.layers - 1) * b for a, b in zip(first, other))
-        add(stage.label, stage.layers, stage.channels, out_size, counts)
+        first = _stage_block(stage, channels, stage.stride, size)
+        other = _stage_block(stage, stage.channels, 1, out_size) if stage.layers > 1 else first
+        sums = map(sum, zip(counts(first), counts(other, stage.layers - 1)))
+        add(stage.label, stage.layers, stage.channels, out_size, sums)
 
-    conv = _conv(channels, variant.head_channels, 1, size)
-    linear = _linear(variant.head_channels, num_classes)
-    head = tuple(a + b for a, b in zip(conv, linear))
-    add("Conv 1×1, pool, FC", 1, variant.head_channels, size, head)
+    conv = _conv("convolution", channels, variant.head_channels, 1, 1, 1, size)
+    linear = _conv("linear", variant.head_channels, num_classes, 1, 1, 1, 1, extra=1)
+    add("Conv 1×1, pool, FC", 1, variant.head_channels, size, map(sum, zip(counts(conv), counts(linear))))
 
     totals = (sum(getattr(row, field) for row in rows) for field in _COUNTS)
     return Cost(*totals, tuple(rows))
 
 
-# Each helper below returns these three counts, in this order.
+# The three counts of a cost, in the order in which they are summed.
 _COUNTS = ("parameters", "multiply_adds", "activations")
+
+
+def conv_cost(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    *,
+    resolution: int,
+    norm: bool = True,
+    bias: bool = False,
+    name: str = "convolution",
+) -> LayerCost:
+    """The cost of one convolution, padded by k // 2, with its batch norm.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, groups: as in ``torch.nn.Conv2d``;
+            ``groups=in_channels`` is a depthwise convolution. A biased 1×1 convolution at
+            resolution 1 is a linear layer.
+        resolution: side of the square map that enters, in pixels.
+        norm, bias: whether two numbers per channel of batch norm, or one of bias, are added.
+
+    Raises:
+        TypeError, ValueError: an argument is not an integer of at least 1, or ``groups``
+            does not divide the channels.
+
+    >>> conv_cost(24, 144, resolution=56, norm=False).multiply_adds  # 56 · 56 · 24 · 144
+    10838016
+    """
+    given = locals()
+    for argument in ("in_channels", "out_channels", "kernel_size", "stride", "groups", "resolution"):
+        positive_int(argument, given[argument])
+    if in_channels % groups or out_channels % groups:
+        raise ValueError(
+            f"groups must divide the channels: {groups} does not divide {in_channels} and {out_channels}"
+        )
+    return _conv(name, in_channels, out_channels, kernel_size, stride, groups, resolution, 2 * norm + bias)
+
+
+def block_cost(
+    operator: str,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 3,
+    stride: int = 1,
+    expand_ratio: int = 6,
+    squeeze_channels: int = 0,
+    *,
+    resolution: int,
+) -> BlockCost:
+    """The cost of one block, layer by layer.
+
+    Args:
+        operator: ``"mbconv"`` or ``"fused_mbconv"``; to compare with, ``"conv"`` (one k×k
+            convolution) or ``"separable"`` (a depthwise and a 1×1 convolution), which take
+            neither expansion nor squeeze-and-excitation.
+        in_channels, out_channels, kernel_size, stride, expand_ratio, squeeze_channels: as in
+            :class:`effnet_lib.MBConv`; ``squeeze_channels`` may be 0.
+        resolution: side of the square map that enters, in pixels.
+
+    Raises:
+        TypeError, ValueError: an argument is of the wrong kind or out of range.
+
+    >>> block = block_cost("mbconv", 24, 24, squeeze_channels=6, resolution=56)
+    >>> [layer.name for layer in block.layers]
+    ['expand', 'depthwise', 'SE pool', 'SE reduce', 'SE expand', 'SE scale', 'project', 'add']
+    >>> block.parameters
+    10710
+    """
+    if operator not in OPERATORS:
+        raise ValueError(f"operator must be one of {', '.join(map(repr, OPERATORS))}, got {operator!r}")
+    given = locals()
+    for argument in ("in_channels", "out_channels", "kernel_size", "stride", "expand_ratio", "resolution"):
+        positive_int(argument, given[argument])
+    positive_int("squeeze_channels", squeeze_channels, 0)
+    return _block(
+        operator, in_channels, out_channels, kernel_size, stride, expand_ratio, squeeze_channels, resolution
+    )
+
+
+#: What :func:`block_cost` knows.
+OPERATORS = ("conv", "separable", "mbconv", "fused_mbconv")
 
 
 def _strided(size: int, stride: int) -> int:
@@ -127,30 +302,67 @@ def _strided(size: int, stride: int) -> int:
     return -(-size // stride)
 
 
-def _conv(c_in: int, c_out: int, kernel: int, size: int, groups: int = 1):
-    """A k×k convolution without bias, and its batch norm; ``size`` is that of the output."""
-    weights = c_in // groups * c_out * kernel**2
-    return weights + 2 * c_out, weights * size**2, c_out * size**2
+def _conv(name: str, c_in: int, c_out: int, kernel: int, stride: int, groups: int, size: int, extra: int = 2):
+    """A convolution with ``extra`` parameters per channel: 2 for batch norm, 1 for a bias."""
+    out = _strided(size, stride)
+    weights, outputs = c_in // groups * c_out * kernel**2, c_out * out**2
+    parameters = weights + extra * c_out
+    return LayerCost(
+        name, kernel, stride, groups, c_in, c_out, size, out,
+        parameters, weights * out**2, outputs, c_in * size**2, outputs,
+    )  # fmt: skip
 
 
-def _linear(c_in: int, c_out: int):
-    """A linear layer with bias, which is also a biased 1×1 convolution of a single pixel."""
-    return c_in * c_out + c_out, c_in * c_out, c_out
+def _stage_block(stage: Stage, c_in: int, stride: int, size: int):
+    """One block of a stage, from ``c_in`` channels at side ``size``."""
+    return _block(
+        stage.operator, c_in, stage.channels, stage.kernel_size, stride,
+        stage.expand_ratio, stage.squeeze_channels(c_in), size,
+    )  # fmt: skip
 
 
-def _block(stage: Stage, c_in: int, size: int, out_size: int):
-    """One MBConv or Fused-MBConv block from ``c_in`` channels at side ``size``."""
-    k, c_out, expanded = stage.kernel_size, stage.channels, c_in * stage.expand_ratio
-    parts, last_kernel = [], 1
-    if stage.operator == "mbconv":
-        if stage.expand_ratio != 1:
-            parts.append(_conv(c_in, expanded, 1, size))
-        parts.append(_conv(expanded, expanded, k, out_size, groups=expanded))
-    elif stage.expand_ratio != 1:
-        parts.append(_conv(c_in, expanded, k, out_size))
+def _move(name: str, channels: int, size: int, out_size: int, inputs: int):
+    """A step that computes next to nothing but reads and writes maps."""
+    return LayerCost(
+        name, 1, 1, channels, channels, channels, size, out_size, 0, 0, 0, inputs, channels * out_size**2
+    )
+
+
+@lru_cache(4096)  # a network repeats its blocks, and so do its neighbours in size
+def _block(operator: str, c_in: int, c_out: int, k: int, stride: int, expand: int, squeeze: int, size: int):
+    """As :func:`block_cost`, unchecked; what :func:`count_cost` adds up."""
+    out, layers = _strided(size, stride), []
+    width = c_in * expand
+
+    def squeeze_excite(at: int) -> None:
+        if squeeze:
+            layers.extend((
+                _move("SE pool", width, at, 1, width * at**2),
+                _conv("SE reduce", width, squeeze, 1, 1, 1, 1, extra=1),
+                _conv("SE expand", squeeze, width, 1, 1, 1, 1, extra=1),
+                _move("SE scale", width, at, at, width * at**2 + width),
+            ))  # fmt: skip
+
+    if operator == "conv":
+        layers.append(_conv("convolution", c_in, c_out, k, stride, 1, size))
+    elif operator == "separable":
+        layers.append(_conv("depthwise", c_in, c_in, k, stride, c_in, size))
+        layers.append(_conv("pointwise", c_in, c_out, 1, 1, 1, out))
+    elif operator == "mbconv":
+        if expand != 1:
+            layers.append(_conv("expand", c_in, width, 1, 1, 1, size))
+        layers.append(_conv("depthwise", width, width, k, stride, width, size))
+        squeeze_excite(out)
+        layers.append(_conv("project", width, c_out, 1, 1, 1, out))
+    elif expand != 1:
+        layers.append(_conv("expand", c_in, width, k, stride, 1, size))
+        squeeze_excite(out)
+        layers.append(_conv("project", width, c_out, 1, 1, 1, out))
     else:
-        last_kernel = k
-    if squeeze := stage.squeeze_channels(c_in):
-        parts += [_linear(expanded, squeeze), _linear(squeeze, expanded)]
-    parts.append(_conv(expanded, c_out, last_kernel, out_size))
-    return tuple(map(sum, zip(*parts)))
+        squeeze_excite(size)
+        layers.append(_conv("convolution", c_in, c_out, k, stride, 1, size))
+    has_skip = operator.endswith("mbconv") and stride == 1 and c_in == c_out
+    if has_skip:
+        layers.append(_move("add", c_out, out, out, 2 * c_out * out**2))
+    totals = (sum(getattr(layer, field) for layer in layers) for field in _COUNTS)
+    return BlockCost(operator, has_skip, *totals, tuple(layers))

@@ -67,7 +67,7 @@ class SqueezeExcite(nn.Module):
     Shape: (N, C, H, W) → (N, C, H, W).
 
     Args:
-        channels: C.
+        channels: C, the channels that are gated.
         squeeze_channels: width in the middle; EfficientNet takes a quarter of the
             **block's** input channels (see :meth:`effnet_lib.Stage.squeeze_channels`).
 

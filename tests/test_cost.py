@@ -7,8 +7,19 @@ import torchvision
 from counting import count_by_hooks
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from effnet_lib import build_model, count_cost, get_variant, list_variants, scale_variant
+from effnet_lib import (
+    FusedMBConv,
+    MBConv,
+    block_cost,
+    build_model,
+    conv_cost,
+    count_cost,
+    get_variant,
+    list_variants,
+    scale_variant,
+)
 
 TORCHVISION = [f"b{i}" for i in range(8)] + ["v2_s", "v2_m", "v2_l"]
 
@@ -129,3 +140,104 @@ def test_bad_variant():
         count_cost("b9")
     with pytest.raises(TypeError):
         count_cost(0)
+
+
+sizes = st.integers(1, 40)
+kernels = st.sampled_from([1, 3, 5, 7])
+
+
+@settings(max_examples=100, deadline=None)
+@given(sizes, sizes, kernels, st.integers(1, 3), st.integers(1, 4), st.booleans(), st.booleans(), sizes)
+def test_a_convolution_equals_the_built_one(c_in, c_out, k, stride, groups, norm, bias, resolution):
+    c_in, c_out = c_in * groups, c_out * groups
+    conv = nn.Conv2d(c_in, c_out, k, stride, k // 2, groups=groups, bias=bias, device="meta")
+    layers = nn.Sequential(conv, nn.BatchNorm2d(c_out, device="meta") if norm else nn.Identity())
+    cost = conv_cost(c_in, c_out, k, stride, groups, resolution=resolution, norm=norm, bias=bias)
+    assert totals(cost) == count_by_hooks(layers, c_in, resolution, resolution)
+    output = layers(torch.empty(1, c_in, resolution, resolution, device="meta"))
+    assert (cost.out_channels, cost.output_resolution) == tuple(output.shape[1:3])
+    assert (cost.inputs, cost.outputs) == (c_in * resolution**2, output.numel())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from([MBConv, FusedMBConv]), sizes, st.none() | sizes, kernels, st.integers(1, 2),
+       st.integers(1, 6), st.integers(0, 8), sizes)  # fmt: skip
+def test_a_block_equals_the_built_one(kind, c_in, c_out, k, stride, expand, squeeze, resolution):
+    operator = "mbconv" if kind is MBConv else "fused_mbconv"
+    arguments = c_in, c_out or c_in, k, stride, expand, squeeze
+    with torch.device("meta"):
+        block = kind(*arguments)
+    cost = block_cost(operator, *arguments, resolution=resolution)
+    assert totals(cost) == count_by_hooks(block, c_in, resolution, resolution)
+    assert cost.has_skip == block.has_skip == (cost.layers[-1].name == "add")
+    for layer, following in zip(cost.layers, cost.layers[1:]):
+        if "SE" not in layer.name + following.name:
+            assert (layer.out_channels, layer.output_resolution) == (following.in_channels, following.resolution)
+    for field in ("parameters", "multiply_adds", "activations"):
+        assert sum(getattr(layer, field) for layer in cost.layers) == getattr(cost, field)
+
+
+def test_bytes_by_hand():
+    layer = conv_cost(144, 144, 3, groups=144, resolution=56, norm=False)
+    numbers = 2 * 144 * 56**2 + 9 * 144  # a map in, a map out, the kernels
+    assert layer.bytes_moved() == 4 * numbers
+    assert layer.bytes_moved(batch=8, bytes_per_value=2) == 2 * (8 * 2 * 144 * 56**2 + 9 * 144)
+    assert layer.arithmetic_intensity() == 9 * 144 * 56**2 / (4 * numbers)
+    # Twice the multiply-adds are operations: about 4.5 to the byte in half precision.
+    assert 2 * layer.arithmetic_intensity(batch=64, bytes_per_value=2) == pytest.approx(4.5, rel=1e-3)
+
+    block = block_cost("mbconv", 24, 24, squeeze_channels=6, resolution=56)
+    moved = {layer.name: layer.inputs + layer.outputs for layer in block.layers}
+    assert moved["SE pool"] == 144 * 56**2 + 144  # reads the map, writes a number a channel
+    assert moved["SE scale"] == 2 * 144 * 56**2 + 144  # reads map and gates, writes the map
+    assert moved["add"] == 3 * 24 * 56**2
+    assert block.bytes_moved(2) == sum(layer.bytes_moved(2) for layer in block.layers)
+    assert block.arithmetic_intensity(2) == 2 * block.multiply_adds / block.bytes_moved(2)
+
+
+def test_the_kinds_of_blocks():
+    def names(*arguments, **options):
+        return [layer.name for layer in block_cost(*arguments, **options, resolution=7).layers]
+
+    assert names("conv", 8, 8) == ["convolution"]
+    assert names("separable", 8, 8) == ["depthwise", "pointwise"]
+    assert names("mbconv", 8, 8, expand_ratio=1) == ["depthwise", "project", "add"]
+    assert names("mbconv", 8, 16) == names("mbconv", 8, 8, stride=2) == ["expand", "depthwise", "project"]
+    assert names("fused_mbconv", 8, 8) == ["expand", "project", "add"]
+    assert names("fused_mbconv", 8, 8, expand_ratio=1) == ["convolution", "add"]
+    separable, one = block_cost("separable", 32, 32, resolution=14), block_cost("conv", 32, 32, resolution=14)
+    assert separable.multiply_adds / one.multiply_adds == pytest.approx(1 / 32 + 1 / 9)
+
+
+def test_a_block_prints_as_a_table():
+    block = block_cost("mbconv", 24, 24, squeeze_channels=6, resolution=56)
+    lines = str(block).splitlines()
+    assert len(lines) == len(block.layers) + 2 and len({len(line) for line in lines}) == 1
+    assert "depthwise 3×3" in lines[2] and f"{block.parameters:,}" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments, error, words",
+    [
+        ({"operator": "mbconv6"}, ValueError, "operator must be one of 'conv', 'separable', 'mbconv'.*'mbconv6'"),
+        ({"in_channels": 0}, ValueError, "in_channels must be at least 1"),
+        ({"kernel_size": 3.0}, TypeError, "kernel_size must be an integer"),
+        ({"expand_ratio": 0}, ValueError, "expand_ratio"),
+        ({"squeeze_channels": -1}, ValueError, "squeeze_channels must be at least 0"),
+        ({"resolution": "56"}, TypeError, "resolution"),
+    ],
+)
+def test_bad_blocks(arguments, error, words):
+    given = {"operator": "mbconv", "in_channels": 8, "out_channels": 8, "resolution": 8} | arguments
+    with pytest.raises(error, match=words):
+        block_cost(**given)
+
+
+def test_bad_convolutions():
+    with pytest.raises(ValueError, match="groups must divide the channels: 3 does not divide 8 and 9"):
+        conv_cost(8, 9, groups=3, resolution=8)
+    with pytest.raises(TypeError, match="stride"):
+        conv_cost(8, 8, stride=1.5, resolution=8)
+    for name in ("batch", "bytes_per_value"):
+        with pytest.raises(ValueError, match=name):
+            conv_cost(8, 8, resolution=8).bytes_moved(**{name: 0})

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from effnet_lib import check, count_cost, scale_variant
+from effnet_lib import build_model, check, count_cost, scale_variant
 from effnet_lib.exercises import EXERCISES
 from effnet_lib.exercises.exercise import Exercise, judge
 
@@ -63,3 +63,18 @@ def test_tensors_are_compared_by_shape_and_value():
     assert "(tensor of shape (2, 3))" in text
     for wrong in (lambda x: (2 * x)[0], lambda x: 2.0, lambda x: 2 * x + 1e-3, lambda x: x * math.nan):
         assert "Hint: multiply by 2." in judge(doubling, wrong)
+
+
+def test_answers_by_hand_to_chapter_4(capsys):
+    assert said(capsys, "4.1", (3600, 28 * 28 * 3600, 28 * 28 * 144)).endswith("right.")
+    assert "expected ((144, 56), (144, 28), (40, 28))" in said(capsys, "4.3", lambda *a: ((144, 56), (144, 56), (24, 56)))
+    assert said(capsys, "4.5", lambda momentum, share: (1 - momentum, {(0.99, 0.5): 69, (0.99, 0.01): 459, (0.9, 0.01): 44}[momentum, share])).endswith("right.")  # fmt: skip
+    assert said(capsys, "4.6", torch.tensor([0, 2.5, 3.75, 5])[:, None, None, None].expand(4, 2, 3, 3)).endswith("right.")
+    assert "expected a tensor of shape (4, 2, 3, 3)" in said(capsys, "4.6", torch.zeros(4, 1, 1, 1))
+    assert said(capsys, "4.8", lambda side: {7: 16, 14: 56, 28: 200}[side]).endswith("right.")
+
+
+def test_expected_depth_is_that_of_the_built_network():
+    for name in ("b0", "b3", "v2_s", "lite0"):
+        blocks = [block for stage in build_model(name, stochastic_depth_rate=0.4).stages for block in stage]
+        assert EXERCISES["4.7"].expected(name, 0.4) == pytest.approx(sum(1 - block.drop.rate for block in blocks))

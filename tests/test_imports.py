@@ -11,7 +11,10 @@ import pytest
 import effnet_lib
 
 
-@pytest.mark.parametrize("module", ["scaling", "variants", "cost", "bounds", "naming", "files", "explore"])
+GROUND = ["scaling", "variants", "cost", "bounds", "naming", "files", "receptive", "studies", "explore"]
+
+
+@pytest.mark.parametrize("module", GROUND)
 def test_no_torch(module):
     code = f"import sys, effnet_lib.{module}; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -19,7 +22,7 @@ def test_no_torch(module):
 
 def test_lazy_names():
     code = (
-        "import sys, effnet_lib as e; e.compound_scaling, e.count_cost, e.scale_variant, e.phi_explorer;"
+        "import sys, effnet_lib as e; e.compound_scaling, e.count_cost, e.scale_variant, e.phi_explorer, e.dimension_study();"
         "assert 'torch' not in sys.modules; e.build_model; assert 'torch' in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

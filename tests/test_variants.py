@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effnet_lib import compound_scaling, count_cost, get_variant, list_variants, round_channels, scale_variant
+from effnet_lib import compound_scaling, count_cost, get_variant, list_variants, round_channels, scale_by, scale_variant
 
 V1_CHANNELS = {  # stem, stages, head: as the released code rounds them
     "b0": [32, 16, 24, 40, 80, 112, 192, 320, 1280],
@@ -207,3 +207,39 @@ def test_output_stride(name):
         eight.with_output_stride(16)
     with pytest.raises(TypeError):
         variant.with_output_stride(8.0)
+
+
+@pytest.mark.parametrize("depth, width, resolution", [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2), (1.4, 1.2, 1.3)])
+def test_scale_by_is_scale_variant_at_phi_1(depth, width, resolution):
+    by, at = scale_by(depth=depth, width=width, resolution=resolution), scale_variant(1, "b0", depth, width, resolution)
+    assert (by.stages, by.stem_channels, by.head_channels, by.resolution) == (
+        at.stages, at.stem_channels, at.head_channels, at.resolution
+    )  # fmt: skip
+    assert (by.depth, by.width, by.phi, by.published) == (depth, width, None, None)
+    assert by.dropout == get_variant("b0").dropout
+
+
+def test_scale_by_shrinks_and_names():
+    half = scale_by("b3", depth=0.5, resolution=0.5)
+    assert half.name == "b3, depth × 0.5, resolution × 0.5" and scale_by("b3").name == "b3"
+    assert half.resolution == 150 and half.layers == sum(-(-s.layers // 2) for s in get_variant("b3").stages)
+    assert scale_by("v2_s", resolution=0.5).train_resolution == 150
+    # Lite keeps its ends, V2 rounds without the 10 % rule: the base's own rules hold.
+    assert scale_by("lite0", width=2, depth=2).stem_channels == 32
+    assert scale_by("v2_b0", width=1.2).stages[0].channels == 16
+
+
+@pytest.mark.parametrize(
+    "factors, message",
+    [
+        ({"depth": 0}, "depth must be positive, got 0"),
+        ({"width": 17}, "width must be a factor from 1/16 to 16, got 17"),
+        ({"resolution": 0.1}, "22 pixels from 224: at least 32"),
+        ({"depth": float("nan")}, "depth must be a finite number"),
+    ],
+)
+def test_scale_by_refuses(factors, message):
+    with pytest.raises(ValueError, match=message):
+        scale_by(**factors)
+    with pytest.raises(TypeError, match="width must be a real number, got '2'"):
+        scale_by(width="2")

@@ -14,13 +14,14 @@ class Exercise:
         expected: gives the answer; for an exercise that asks for a function, takes each of
             ``inputs`` and gives what that function should return.
         hint: printed after a wrong answer.
-        inputs: arguments to try a function with; None where a value is asked for.
+        inputs: arguments to try a function with, or a function that makes them (tensors, which
+            want torch); None where a value is asked for.
         tolerance: allowed relative difference between numbers.
     """
 
     expected: Callable
     hint: str
-    inputs: tuple[tuple, ...] | None = None
+    inputs: tuple[tuple, ...] | Callable[[], tuple[tuple, ...]] | None = None
     tolerance: float = 0.0
 
 
@@ -31,7 +32,7 @@ def judge(exercise: Exercise, answer) -> str:
         return _compare(exercise, answer, exercise.expected(), "") or "right."
     if not callable(answer):
         return f"a function was expected, got {answer!r:.80}."
-    for arguments in exercise.inputs:
+    for arguments in exercise.inputs() if callable(exercise.inputs) else exercise.inputs:
         call = f"{getattr(answer, '__name__', 'answer')}({', '.join(map(_brief, arguments))})"
         try:
             got = answer(*arguments)

@@ -71,9 +71,11 @@
       }
       const range = box.querySelector("input[type=range]");
       const number = box.querySelector("input[type=number]");
-      const [low, high] = [Number(range.min), Number(range.max)];
+      const limits = () => [Number(range.min), Number(range.max)]; // an explorer may move them
+      const whole = Number.isInteger(Number(range.step)); // blocks, channels, pixels
       const accept = (text) => {
-        const value = text.trim() === "" ? NaN : Number(text);
+        const typed = text.trim() === "" ? NaN : Number(text), value = whole ? Math.round(typed) : typed;
+        const [low, high] = limits();
         return Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : undefined;
       };
       this.controls[name] = { range, number, accept };
@@ -84,7 +86,8 @@
         this.set({ [name]: value });
         number.value = value;
         if (typed.trim() === "" || Number(typed) !== value) {
-          this.note(`${number.getAttribute("aria-label")} goes from ${low} to ${high}; it is now ${value}.`);
+          const [low, high] = limits();
+          this.note(`${number.getAttribute("aria-label")} goes from ${low} to ${high}${whole ? " in whole numbers" : ""}; it is now ${value}.`);
         }
       });
     }
@@ -167,8 +170,11 @@
 
     writeAddress() {
       const changed = Object.entries(this.state).filter(([k, v]) => v !== this.defaults[k]);
-      const hash = changed.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
-      const ours = Object.keys(this.controls).some((name) => location.hash.includes(`${name}=`));
+      // What other explorers of the page keep there stays; the address of a heading has no "=".
+      const kept = location.hash.includes("=") ? [...new URLSearchParams(location.hash.slice(1))] : [];
+      const others = kept.filter(([name]) => !(name in this.controls));
+      const hash = [...others, ...changed].map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
+      const ours = kept.length > others.length;
       if (!this.ownsAddress || (!hash && !ours)) return; // leave the address of a heading alone
       try {
         history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);

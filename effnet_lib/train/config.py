@@ -378,6 +378,7 @@ def _unknown(what: str, name, known) -> str:
     return f"{what} {name!r}: {hint}"
 
 
+#: The recipes by name; change one with :func:`change_config`.
 RECIPES = {
     # A network of 0.3 M parameters on digits of 8 × 8 pixels, doubled: under a minute on two
     # cores. Batch norm's momentum is 0.1: B0's 0.01 is too slow for a run of 300 steps.

@@ -28,6 +28,7 @@ def _object(required: dict, optional: dict | None = None) -> dict:
     }
 
 
+#: The JSON schema of a record.
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Record of a training run, version 1",

@@ -23,7 +23,7 @@ for place in (ROOT, ROOT / "tools"):
 
 BOOK = ROOT / "_build" / "html"
 # Lists made by Sphinx, with nothing of ours in them; they are opened and linked all the same.
-MADE = ("genindex.html", "search.html", "py-modindex.html")
+MADE = ("404.html", "genindex.html", "search.html", "py-modindex.html")
 
 
 def pages(made: bool = True) -> list[str]:

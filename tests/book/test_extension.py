@@ -190,7 +190,7 @@ class Built:
         (folder / "_config.yml").write_text((ROOT / "_config.yml").read_text("utf-8"), "utf-8")
         (folder / "chapters").mkdir()
         (folder / "chapters" / "references.bib").touch()
-        rest = "".join(f"  - file: {name[:-3]}\n" for name in files if name != "index.md")
+        rest = "".join(f"  - file: {name[:-3]}\n" for name in files if name.endswith(".md") and name != "index.md")
         toc = "format: jb-book\nroot: index\n" + (f"chapters:\n{rest}" if rest else "")
         (folder / "_toc.yml").write_text(toc, "utf-8")
         for name, text in files.items():
@@ -234,6 +234,11 @@ BAD = {
     "not_run.md": NOTEBOOK % "mystnb: {execution_mode: 'off'}" + "# Not run\n\n" + cell("print(1)"),
     "excused.md": NOTEBOOK % "mystnb: {execution_mode: 'off'}\nnot-run: it needs a GPU for an hour"
     + "# Excused\n\n" + cell("print(1)"),
+    "map.md": "# Map\n\n```{book-map}\nhead: a sentence\nno colon\nhead: again\n```\n",
+    "claims.yml": "one:\n- {ids: [C01], verdict: wrong, claim: a, truth: b, source: c, see: [nowhere]}\n"
+    "- {ids: [C02], verdict: false, claim: a, truth: b, source: c, see: [nowhere]}\n"
+    "two: []\n",
+    "claims.md": "# Claims\n\n```{corrections} claims.yml one\n```\n",
     "mute.md": NOTEBOOK % "" + "# Mute\n\n" + cell("x = 1"),
 }  # fmt: skip
 PIXEL = bytes.fromhex(
@@ -259,6 +264,12 @@ def bad(tmp_path_factory) -> Built:
         ("plot.md", r"ERROR: the picture \w+.png has no alternative text .*\(cell 1"),
         ("long.md", r"ERROR: cell 1 has 26 lines of code, more than 25"),
         ("not_run.md", r"ERROR: its code cells did not run; .* front matter as not-run"),
+        ("map.md", r"5: ERROR: book-map: expected 'page: a sentence', got 'no colon'"),
+        ("map.md", r"6: ERROR: book-map: head stands twice"),
+        ("map.md", r"ERROR: book-map: no sentence for question"),
+        ("claims.md", r"ERROR: corrections: C01: there is no section 'nowhere'"),
+        ("claims.md", r"ERROR: corrections: claims.yml, \['C02'\]: its verdict is missing"),
+        ("claims.md", r"ERROR: corrections: claims.yml: the group 'two' is not shown"),
         ("mute.md", r"ERROR: none of its code cells has an output"),
     ],
 )

@@ -23,6 +23,9 @@ before them. Formulas and markup work everywhere::
       : Right, by the definition of $\alpha$, $\beta$ and $\gamma$.
     ```
 
+``book-map`` (book_map.py), ``corrections`` (corrections.py), ``api`` (api.py) and the role
+``section`` (links.py) are explained in their modules; ``{{ repository }}`` in address.py.
+
 Solutions (``solution``, ``solution-start``) and admonitions with ``:class: dropdown``
 are closed boxes that open on a click, without scripts too, and print in full.
 
@@ -38,10 +41,14 @@ from __future__ import annotations
 
 from sphinx.application import Sphinx
 
-from . import chapter_head, details, formulas, gates, page, problems, question, styles
+from . import (
+    address, api, book_map, chapter_head, corrections, details, formulas, gates, links, page, problems,
+    question, styles,
+)  # fmt: skip
 
 
 def setup(app: Sphinx) -> dict:
-    for part in (problems, formulas, question, details, chapter_head, gates, page, styles):
+    for part in (problems, address, formulas, question, details, chapter_head, book_map, corrections,
+                 links, api, gates, page, styles):  # fmt: skip
         part.setup(app)
-    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 1}
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -59,9 +60,17 @@ def minutes(doctree: nodes.document) -> int:
     return max(5, 5 * math.ceil(seconds / 300))
 
 
+def chapter_number(docname: str) -> int | None:
+    """2 for ``chapters/02_compound_scaling``; None for a page that is no chapter."""
+    found = re.fullmatch(r"chapters/(\d+)_\w+", docname)
+    return int(found[1]) if found else None
+
+
 def fill_time(app: Sphinx, doctree: nodes.document) -> None:
+    number = chapter_number(app.env.docname)
+    chapter = f"Chapter {number}, about" if number is not None else "About"
     for head in doctree.findall(chapter_head_node):
-        head[0] += nodes.Text(f"About {minutes(doctree)} minutes, exercises included")
+        head[0] += nodes.Text(f"{chapter} {minutes(doctree)} minutes, exercises included")
 
 
 def visit_head(self, node: chapter_head_node) -> None:

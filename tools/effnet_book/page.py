@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import imagesize
 from docutils import nodes
@@ -31,6 +33,8 @@ ACCESSIBLE = {
     ' role="doc-backlink"': "",
     ' aria-label="Toggle hidden content"': "",  # the toggle names itself, in other words
 }
+# A signature of many lines is no list of terms, though Sphinx writes it as one.
+SIGNATURE = re.compile(r'(<span class="sig-paren">\(</span>\s*)<dl>(.*?)</dl>', re.DOTALL)
 # Copied into every book by the theme, loaded by none of our pages.
 NEEDLESS = ["vendor", "scripts", "styles", "locales", "images", "webpack-macros.html",
             "sbt-webpack-macros.html"]  # fmt: skip
@@ -60,14 +64,14 @@ def trim(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) 
     for script in scripts:
         script.attributes.setdefault("defer", "defer")
     context["css_files"][:] = []  # styles.py makes them one
-    context["description"] = description(doctree)
+    context["preview"] = preview(app, pagename, context, description(doctree))
     # Fetched beside the style sheet, not after it; only what the page is sure to use.
     fonts = [("stix-two-text-latin-400-normal", "<p>"), ("stix-two-math-book", "<math")]
     context["fonts"] = [name for name, sign in fonts if doctree and sign in body]
     body = sized(app, body)
     for old, new in ACCESSIBLE.items():
         body = body.replace(old, new)
-    context["body"] = body
+    context["body"] = SIGNATURE.sub(plain_lines, body)
     colab = colab_link(context)
     context["colab_link"] = colab if notebook_of(app, pagename) else None
 
@@ -78,6 +82,44 @@ def description(doctree: nodes.document | None) -> str:
         if isinstance(node.parent, nodes.section) and not node.next_node(nodes.math):
             return " ".join(node.astext().split())[:200]
     return ""
+
+
+def plain_lines(match: re.Match) -> str:
+    return match[1] + match[2].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
+
+
+def preview(app: Sphinx, pagename: str, context: dict, text: str) -> list[tuple[str, str]]:
+    """What other sites show beside a link to this page, as names and contents of meta tags."""
+    book, base = app.config.html_title or app.config.project, app.config.html_baseurl
+    title = re.sub("<[^>]+>", "", context.get("title", "")) or book
+    tags = [
+        ("description", text),
+        ("og:type", "website" if pagename == app.config.root_doc else "article"),
+        ("og:site_name", book),
+        ("og:title", title),
+        ("og:description", text),
+    ]
+    if base:  # other sites take absolute addresses only
+        tags += [
+            ("og:url", f"{base}{pagename}.html"),
+            ("og:image", f"{base}_static/preview.png"),
+            ("og:image:width", "1200"),
+            ("og:image:height", "630"),
+            ("og:image:alt", f"{book}: the layers of B0 to B7 as bars, one network before the other"),
+            ("twitter:card", "summary_large_image"),
+        ]
+    return [(name, content) for name, content in tags if content]
+
+
+def missing_page(app: Sphinx) -> Iterator[tuple[str, dict, str]]:
+    """404.html, which GitHub Pages and others show where there is no such page."""
+    static = Path(app.srcdir) / "_static"
+    yield "404", {
+        "title": "There is no such page",
+        "root": urlsplit(app.config.html_baseurl).path or "/",
+        "html_baseurl": app.config.html_baseurl,
+        "covers": [(theme, (static / f"cover-{theme}.svg").read_text("utf-8")) for theme in ("light", "dark")],
+    }, "404.html"  # fmt: skip
 
 
 def sized(app: Sphinx, body: str) -> str:
@@ -121,5 +163,6 @@ def setup(app: Sphinx) -> None:
     # Jupyter Book sets this for sphinx-comments, which the book does without.
     app.add_config_value("comments_config", {}, "")
     app.connect("config-inited", use_templates, priority=900)
+    app.connect("html-collect-pages", missing_page)
     app.connect("html-page-context", trim, priority=950)
     app.connect("build-finished", remove_needless, priority=900)

@@ -1,0 +1,105 @@
+import json
+
+import pytest
+
+from effnet_lib import count_cost, dimension_study, published_study, scale_by
+from effnet_lib.studies import SATURATION
+from effnet_lib.train import ConfigError, make_variant
+from effnet_lib.train.experiments import experiments
+
+
+def made_up(variant, resolution, multiply_adds, seed, accuracy):
+    """A record such as a run writes, with figures that no run has given."""
+    final = dict.fromkeys(
+        ("test_loss", "validation_accuracy", "validation_loss", "test_accuracy_without_ema",
+         "validation_accuracy_without_ema", "best_epoch", "best_validation_accuracy"), 0
+    )  # fmt: skip
+    return {
+        "schema": "effnet-record-1", "command": "made up", "commit": None, "started": "", "finished": "", "seed": seed,
+        "config": {"variant": variant},
+        "dataset": {"id": "", "sha256": "", "hash_of": "", "classes": [], "train": 0, "validation": 0, "test": 0},
+        "model": {"variant": variant, "parameters": 1, "multiply_adds": multiply_adds, "resolution": resolution,
+                  "output_stride": 8},
+        "device": {"name": "", "type": "", "processes": 1, "threads": 1, "precision": ""}, "versions": {},
+        "epochs": [], "images_per_second": 0.0, "wall_time_s": 0.0, "peak_memory_bytes": 0, "resumed": 0,
+        "final": final | {"test_accuracy": accuracy, "per_class_accuracy": [], "confusion": []},
+    }  # fmt: skip
+
+
+#: variant, resolution, multiply-adds, what it scales
+NETWORKS = [
+    ("phi=-4", 32, 100, "none"),
+    ("phi=-4,depth=2", 32, 200, "depth"),
+    ("phi=-4,depth=4", 32, 400, "depth"),
+    ("phi=-4,width=2", 32, 400, "width"),
+    ("phi=-4", 64, 400, "resolution"),
+    ("phi=-2", 40, 410, "all three"),
+    ("phi=-4,depth=1.4,width=1.2", 42, 405, "all three"),
+]
+
+
+def write_records(place):
+    """Three runs of each network, and what does not belong to the study."""
+    folder = place / "compound"
+    folder.mkdir()
+    for i, (variant, resolution, cost, _) in enumerate(NETWORKS):
+        for seed in range(3):
+            record = made_up(variant, resolution, cost, seed, 0.5 + i / 100 + seed / 1000)
+            (folder / f"{i}-seed{seed}.json").write_text(json.dumps(record))
+    (place / "other.json").write_text(json.dumps(made_up("b0", 32, 7, 0, 0.9)))
+    (folder / "notes.json").write_text("{}")
+
+
+def test_records_become_a_study(tmp_path):
+    write_records(tmp_path)
+    rows = dimension_study(tmp_path)
+    assert [(r.dimension, r.multiply_adds) for r in rows] == [
+        ("none", 100), ("depth", 200), ("depth", 400), ("width", 400), ("resolution", 400),
+        ("all three", 405), ("all three", 410),
+    ]  # fmt: skip
+    assert rows[0].runs == pytest.approx((50.0, 50.1, 50.2)) and rows[0].accuracy == pytest.approx(50.1)
+    assert "compound/0-seed0.json" in rows[0].source and rows[0].factors == {}
+    assert dimension_study(tmp_path, tag="other")[0].accuracy == 90
+
+
+def test_the_arms_of_the_experiment_are_told_apart(tmp_path):
+    """Records as `effnet experiment compound` names them, with costs as it counts them."""
+    experiment = experiments()["compound"]
+    for arm in experiment.arms:
+        config = experiment.config(arm, 0, "cifar10")
+        variant = make_variant(config.variant).with_output_stride(config.output_stride)
+        cost = count_cost(variant, config.resolution, 10).multiply_adds
+        record = made_up(config.variant, config.resolution, cost, 0, 0.5)
+        path = tmp_path / "compound" / f"{arm}-0.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(record))
+    rows = dimension_study(tmp_path)
+    assert len(rows) == len(experiment.arms) and rows[0].dimension == "none"
+    words = {"depth": "depth", "width": "width", "resolution": "resolution", "all three": "compound"}
+    for row in rows[1:]:
+        arm, factor = row.source.removeprefix("compound/").split("-")[:2]
+        assert words[row.dimension] == arm
+        assert row.multiply_adds / rows[0].multiply_adds == pytest.approx(int(factor), rel=0.2)
+
+
+def test_no_records_no_study(tmp_path, monkeypatch):
+    assert dimension_study(tmp_path) == ()
+    monkeypatch.setattr("effnet_lib.studies.RESULTS", (tmp_path / "not there", tmp_path))
+    assert dimension_study() == ()
+    with pytest.raises(ConfigError, match="there is no"):
+        dimension_study(tmp_path / "not there")
+
+
+def test_the_paper():
+    """Costs as printed agree with the count as well as the rest of the paper's do."""
+    for row in published_study():
+        counted = count_cost(scale_by(**row.factors)).multiply_adds
+        assert counted == pytest.approx(row.multiply_adds, rel=0.25), row
+        assert "Table 7" in row.source
+    for base in ("b0", "mobilenet_v2", "resnet50"):
+        none, *alone, together = published_study(base)
+        assert (none.dimension, together.dimension) == ("none", "all three")
+        assert none.accuracy < min(r.accuracy for r in alone) and max(r.accuracy for r in alone) < together.accuracy
+    assert max(row.accuracy for row in published_study()[1:4]) < SATURATION
+    with pytest.raises(ValueError, match="'b1'.*b0, mobilenet_v2, resnet50"):
+        published_study("b1")

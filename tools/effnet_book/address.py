@@ -1,0 +1,42 @@
+"""Where the project lives: said once, in ``_config.yml``, and read from there.
+
+In a page ``{{ repository }}`` stands for the repository's address, in code and in links
+too. The book's own address is ``html: baseurl`` or, if that is not set, the one that GitHub
+Pages gives a repository. It is needed where a relative address will not do: in the previews
+that other sites make of a page, and on the page that stands for a missing one.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+
+def repository(config: Config) -> str:
+    return config.html_theme_options.get("repository_url", "").rstrip("/")
+
+
+def pages_address(repository_url: str) -> str:
+    """Where GitHub Pages puts the site of a repository; empty for one that is elsewhere."""
+    found = re.fullmatch(r"https://github\.com/([\w.-]+)/([\w.-]+)", repository_url)
+    if not found:
+        return ""
+    owner, name = found.groups()
+    root = f"https://{owner.lower()}.github.io/"
+    return root if f"{name.lower()}/" == root.removeprefix("https://").lower() else f"{root}{name}/"
+
+
+def set_base(app: Sphinx, config: Config) -> None:
+    base = config.html_baseurl or pages_address(repository(config))
+    config.html_baseurl = base and base.rstrip("/") + "/"
+
+
+def expand(app: Sphinx, docname: str, source: list[str]) -> None:
+    source[0] = source[0].replace("{{ repository }}", repository(app.config))
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("config-inited", set_base, priority=900)
+    app.connect("source-read", expand)
