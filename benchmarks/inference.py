@@ -10,7 +10,7 @@ First the processor's limits are measured: multiply-adds per second in a large m
 bytes per second of a copy in main memory and in cache. Then every contestant has its turn in
 every round (``effnet_lib.bench.take_turns``). At last the optimised network is timed stage by
 stage, beside the least time that the roofline allows. On a machine that others use, let
-waiting threads sleep: ``OMP_WAIT_POLICY=PASSIVE``.
+waiting threads sleep, ``OMP_WAIT_POLICY=PASSIVE``, or count processor time, ``--cpu-time``.
 """
 
 import argparse
@@ -33,32 +33,33 @@ from effnet_lib.train.record import commit, device_name, versions
 CASES = (("b0", 1, None), ("b0", 8, None), ("b4", 1, None), ("v2_s", 1, None))
 
 
-def best(step: Callable[[], object], seconds: float = 1.5) -> float:
+def best(step: Callable[[], object], clock: Callable[[], float], seconds: float = 1.5) -> float:
     """Shortest time of a step within about so many seconds: a limit is what the machine can do."""
     step()
     shortest, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
-        start = time.perf_counter()
+        start = clock()
         step()
-        shortest = min(shortest, time.perf_counter() - start)
+        shortest = min(shortest, clock() - start)
     return shortest
 
 
-def measure_limits() -> dict:
+def measure_limits(clock: Callable[[], float]) -> dict:
     """Peak multiply-adds per second in float32, and bytes per second of a copy (read and written)."""
     side = 2048
     a, b, out = (torch.randn(side, side) for _ in range(3))
-    limits = {"matmul_side": side, "multiply_adds_per_second": side**3 / best(lambda: torch.mm(a, b, out=out))}
+    limits = {"matmul_side": side, "multiply_adds_per_second": side**3 / best(lambda: torch.mm(a, b, out=out), clock)}
     for name, megabytes in (("memory", 512), ("cache", 1)):
         source = torch.randn(megabytes * 2**18)
         target = torch.empty_like(source)
-        took = best(lambda: target.copy_(source))
+        repeats = max(1, 64 // megabytes)
+        took = best(lambda: [target.copy_(source) for _ in range(repeats)], clock) / repeats
         limits[f"{name}_bytes_per_second"] = 2 * source.numel() * 4 / took
         limits[f"{name}_megabytes"] = megabytes
     return limits
 
 
-def measure_stages(variant: str, batch_size: int, resolution: int, limits: dict, rounds: int) -> list[dict]:
+def measure_stages(variant: str, batch_size: int, resolution: int, limits: dict, rounds: int, clock) -> list[dict]:
     """Median seconds of each stage of the optimised network, and its share of what the roofline allows."""
     network = optimize_for_inference(build_model(variant).eval())
     images = torch.randn(batch_size, 3, resolution, resolution).contiguous(memory_format=torch.channels_last)
@@ -71,7 +72,7 @@ def measure_stages(variant: str, batch_size: int, resolution: int, limits: dict,
         for number, part in enumerate(parts, 1):
             steps[number] = lambda part=part, x=x: part(x)
             x = part(x)
-        seconds = take_turns(steps, rounds)
+        seconds = take_turns(steps, rounds, clock=clock)
     bounds = {
         name: roofline(
             variant, limits["multiply_adds_per_second"], limits[f"{name}_bytes_per_second"], resolution,
@@ -132,10 +133,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=25, help="turns of each (default: 25)")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="default: 2")
     parser.add_argument("--only", metavar="VARIANT", help="one variant of the list")
+    parser.add_argument("--cpu-time", action="store_true",
+                        help="processor time in place of the clock on the wall, on one thread: for a busy machine")  # fmt: skip
     arguments = parser.parse_args()
+    if arguments.cpu_time:
+        arguments.threads = 1  # with more, the time that they wait for one another would count twice
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
     torch.set_num_threads(arguments.threads)
     started, load = _now(), os.getloadavg()
-    limits = measure_limits()
+    limits = measure_limits(clock)
     print(
         f"{device_name(torch.device('cpu'))}, {arguments.threads} threads: "
         f"{limits['multiply_adds_per_second'] / 1e9:.0f} G multiply-adds/s, "
@@ -147,17 +153,20 @@ def main() -> None:
         if arguments.only not in (None, variant):
             continue
         rounds = arguments.rounds if (variant, batch_size) == ("b0", 1) else max(5, arguments.rounds // 3)
-        case = compare_inference(variant, resolution, batch_size, rounds)
-        case["stages"] = measure_stages(variant, batch_size, case["resolution"], limits, rounds)
+        case = compare_inference(variant, resolution, batch_size, rounds, clock=clock)
+        case["stages"] = measure_stages(variant, batch_size, case["resolution"], limits, rounds, clock)
         print_case(case)
         cases.append(case)
     if arguments.json:
         command = "python -m benchmarks.inference " + " ".join(
-            f"--{name} {value}" for name, value in vars(arguments).items() if value is not None
+            f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}")
+            for name, value in vars(arguments).items()
+            if value not in (None, False)
         )
         record = {
             "schema": "effnet-inference-1", "command": command, "commit": commit(),
             "started": started, "finished": _now(),
+            "clock": "processor time" if arguments.cpu_time else "wall",
             "device": {
                 "name": device_name(torch.device("cpu")), "threads": arguments.threads,
                 "processors": os.cpu_count(), "load_before": load[0], "load_after": os.getloadavg()[0],

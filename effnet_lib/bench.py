@@ -34,6 +34,7 @@ def take_turns(
     steps: int = 1,
     device: torch.device | str = "cpu",
     after: Callable[[str], None] | None = None,
+    clock: Callable[[], float] | None = None,
 ) -> dict[str, list[float]]:
     """Seconds a step of each contestant, one value a round, all rounds in the same order.
 
@@ -47,13 +48,16 @@ def take_turns(
         steps: steps timed in a turn.
         device: where they compute, to wait for it.
         after: called with the name after each turn.
+        clock: gives seconds; ``time.perf_counter`` unless told. With a single thread,
+            ``time.process_time`` leaves out what other programs take of the processor.
     """
     device = torch.device(device)
+    clock = clock or time.perf_counter
 
     def now() -> float:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        return time.perf_counter()
+        return clock()
 
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(-1, rounds):
@@ -161,6 +165,7 @@ def compare_inference(
     rounds: int = 20,
     steps: int = 1,
     device: str = "cpu",
+    clock: Callable[[], float] | None = None,
 ) -> dict:
     """Inference in single precision: ours, ours optimised, other libraries, other runtimes.
 
@@ -170,7 +175,7 @@ def compare_inference(
     Runtime and OpenVINO run our network exported to ONNX, on the CPU, with torch's number of
     threads. What is not installed is left out.
 
-    Args, raises: as for :func:`benchmark`.
+    Args, raises: as for :func:`benchmark`; ``clock`` as for :func:`take_turns`.
 
     Returns:
         Settings, and under ``results`` a row for each network, as of :func:`benchmark`, with
@@ -199,7 +204,7 @@ def compare_inference(
     with tempfile.TemporaryDirectory() as folder:
         if where.type == "cpu":
             turns |= _runtimes(ours, images, Path(folder))
-        seconds = take_turns(turns, rounds, steps, where)
+        seconds = take_turns(turns, rounds, steps, where, clock=clock)
     rows = _rows("inference", seconds, batch_size, cost.multiply_adds, {})
     optimised = summarise(seconds, OPTIMISED)
     for row in rows:

@@ -9,6 +9,7 @@ Source: Williams, Waterman & Patterson 2009, "Roofline: an insightful visual per
 for multicore architectures", CACM 52(4), doi:10.1145/1498765.1498785.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -145,6 +146,7 @@ def roofline(
     return Roofline(peak, bandwidth, batch_size, tuple(rows))
 
 
+@functools.lru_cache(maxsize=256)
 def largest_map(variant: Variant, height: int, width: int) -> int:
     """Numbers in the largest feature map for one image of ``height`` × ``width`` pixels."""
     largest = 0

@@ -6,8 +6,8 @@ Three things are done, none of which changes what is computed. Batch norm, a mul
 and an addition with constants in eval mode, moves into the convolution before it
 (:func:`fold_batch_norm`). Feature maps lie in ``channels_last``, where the channels of a
 pixel are neighbours, so that 1×1 convolutions are plain matrix products. And on an x86
-processor the activation is applied by the convolution itself (oneDNN), while its output is
-still in registers: by itself it takes as long as the convolution.
+processor the activation of a large map is applied by the convolution itself (oneDNN), while
+its output is still in registers: by itself it takes as long as the convolution.
 """
 
 import copy
@@ -26,6 +26,10 @@ from .bounds import largest_map
 # The C library gives larger blocks back to the system at once, and each page of a new one
 # costs a fault (glibc's largest M_MMAP_THRESHOLD).
 _LARGEST_BLOCK = 32 * 2**20
+
+# A call of oneDNN's convolution costs some 25 µs before it begins, a matrix product 3. Below
+# so many outputs that is more than what a second pass, for the activation, costs in cache.
+_SMALL_MAP = 2**18
 
 
 def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -78,32 +82,40 @@ class ConvAct(nn.Module):
         self.kernel_size, self.stride, self.groups = conv.kernel_size, list(conv.stride), conv.groups
         self.padding = list(conv.padding)
         self.same = isinstance(conv, Conv2dSame)
+        self.pointwise = self.kernel_size == (1, 1) and self.stride == [1, 1] and self.groups == 1
         self.activation = {nn.SiLU: "silu", nn.ReLU6: "relu6"}[type(activation[0])] if activation else None
         self._packed = None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.same:
             x = Conv2dSame.pad(self, x)
-        if (fused := _fused_convolution(x)) is not None:
-            name, scalars = _ONEDNN_NAMES[self.activation]
-            return fused(
-                x, self._packed_weight(x), self.bias, self.padding, self.stride, [1, 1], self.groups,
-                name, scalars, None,
-            )  # fmt: skip
-        x = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, 1, self.groups)
+        weight = self.weight
+        if _runs_here(x):
+            outputs = x.numel() // x.shape[1] * len(weight)
+            if self.pointwise and (self.activation is None or outputs < _SMALL_MAP):
+                y = F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), self.bias)
+                return self._activate(y.permute(0, 3, 1, 2))
+            if not (x.requires_grad or weight.requires_grad) and _fusable(x.dtype):
+                name, scalars = _ONEDNN_NAMES[self.activation]
+                return torch.ops.mkldnn._convolution_pointwise.default(
+                    x, self._packed_weight(weight, x), self.bias, self.padding, self.stride, [1, 1],
+                    self.groups, name, scalars, None,
+                )  # fmt: skip
+        return self._activate(F.conv2d(x, weight, self.bias, self.stride, self.padding, 1, self.groups))
+
+    def _activate(self, x: Tensor) -> Tensor:
         if self.activation == "silu":
             return F.silu(x, inplace=True)
         return F.hardtanh(x, 0.0, 6.0, inplace=True) if self.activation else x
 
-    def _packed_weight(self, x: Tensor) -> Tensor:
+    def _packed_weight(self, weight: Tensor, x: Tensor) -> Tensor:
         # A tensor made in inference mode counts no changes of itself.
-        version = 0 if self.weight.is_inference() else self.weight._version
-        key = (version, self.weight.data_ptr())
+        key = 0 if weight.is_inference() else weight._version, weight.data_ptr()
         if self._packed is None or self._packed[0] != key:
-            weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
-                self.weight.contiguous().to_mkldnn(), self.padding, self.stride, [1, 1], self.groups, list(x.shape)
+            packed = torch._C._nn.mkldnn_reorder_conv2d_weight(
+                weight.detach().contiguous().to_mkldnn(), self.padding, self.stride, [1, 1], self.groups, list(x.shape)
             )
-            self._packed = key, weight
+            self._packed = key, packed
         return self._packed[1]
 
     def __getstate__(self) -> dict:
@@ -236,18 +248,15 @@ def _linear(conv: nn.Conv2d) -> nn.Linear:
 _ONEDNN_NAMES = {None: ("none", []), "silu": ("swish", []), "relu6": ("hardtanh", [0.0, 6.0])}
 
 
-def _fused_convolution(x: Tensor):
-    """oneDNN's convolution with activation, if ``x`` can go through it; else None."""
-    if (
-        x.device.type != "cpu"
-        or x.requires_grad
-        or torch.compiler.is_compiling()
-        or torch.is_autocast_enabled("cpu")
-        or torch.jit.is_tracing()
-        or not _fusable(x.dtype)
-    ):
-        return None
-    return torch.ops.mkldnn._convolution_pointwise.default
+def _runs_here(x: Tensor) -> bool:
+    """Whether ``x`` is computed with now and on this processor: not on a GPU, and no graph is being made."""
+    return (
+        x.device.type == "cpu"
+        and type(x) is Tensor
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and not torch.is_autocast_enabled("cpu")
+    )
 
 
 @functools.cache

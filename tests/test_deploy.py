@@ -218,6 +218,17 @@ def test_the_gradient_of_the_input():
         net(x)[:, 3].sum().backward()
         gradients.append(x.grad)
     assert difference(gradients[1], gradients[0]) < 1e-4
+    fast.requires_grad_(True)  # and that of the weights, if somebody insists
+    fast(images()).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in fast.parameters())
+
+
+def test_tensors_that_only_stand_for_tensors():
+    from torch._subclasses import FakeTensorMode
+
+    fast = optimize_for_inference(network())
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
+        assert fast(mode.from_tensor(images())).shape == (2, 10)
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-12), (torch.bfloat16, 0.1)])
