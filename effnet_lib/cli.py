@@ -475,10 +475,10 @@ def run_experiment(args: argparse.Namespace) -> int:
     import shlex
 
     from .train.errors import Interrupted, RunError
-    from .train.experiments import REHEARSAL, experiments, plan, run, summarise
+    from .train.experiments import REHEARSAL, all_experiments, plan, run, summarise
 
     if args.name is None:
-        for name, experiment in experiments().items():
+        for name, experiment in all_experiments().items():
             runs = len(experiment.arms) * len(experiment.seeds)
             print(f"{name:12} {experiment.question} ({runs} runs: {', '.join(experiment.arms)})")
         return 0

@@ -19,7 +19,7 @@ _PUBLIC = {
     "progress": ("LivePlot", "plot_history"),
     "record": ("SCHEMA", "check_record", "find_records", "read_record"),
     "checkpoint": ("load_latest", "save_checkpoint"),
-    "experiments": ("Experiment", "experiments", "plan"),
+    "experiments": ("Experiment", "all_experiments", "plan"),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

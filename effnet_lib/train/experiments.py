@@ -91,7 +91,7 @@ _GPU = {"compile": True, "validation": 0.02}
 _SHORT = {"epochs": 30, "warmup_epochs": 2.0, "plain_epochs": 3, "evaluate_every": 10}
 
 
-def experiments() -> dict[str, Experiment]:
+def all_experiments() -> dict[str, Experiment]:
     """All of them, by name."""
     axes = ("depth", "width", "resolution", "compound")
     grown = {f"{axis}-{factor}": grow(axis, factor) for axis in axes for factor in (2, 4, 8)}
@@ -198,7 +198,7 @@ def plan(
     Raises:
         ConfigError: unknown experiment or arm, or settings that do not fit.
     """
-    known = experiments()
+    known = all_experiments()
     if name not in known:
         raise ConfigError(f"unknown experiment {name!r}: there are {', '.join(known)}")
     experiment = known[name]

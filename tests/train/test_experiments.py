@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from effnet_lib import build_model, count_cost
 from effnet_lib.train import ConfigError, RunError, make_config, make_variant, plan, train
 from effnet_lib.train.anchors import build_anchor, measure_cost
-from effnet_lib.train.experiments import REHEARSAL, SMALL, experiments, grow, run, summarise
+from effnet_lib.train.experiments import REHEARSAL, SMALL, all_experiments, grow, run, summarise
 from effnet_lib.train.record import read_record
 
 
@@ -23,7 +23,7 @@ def effnet(*arguments, cwd=None):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", experiments())
+@pytest.mark.parametrize("name", all_experiments())
 def test_every_run_has_settings_and_a_network(name):
     for job in plan(name):
         if job.config.variant == "resnet18":
@@ -174,7 +174,7 @@ def test_spread_over_seeds(tree, tmp_path):
 
 def test_by_command(tree, tmp_path):
     status, out, _ = effnet("experiment")
-    assert status == 0 and all(name in out for name in experiments())
+    assert status == 0 and all(name in out for name in all_experiments())
     options = ["--data", tree, "--only", "fixed", "--seeds", "0", "--rehearse", "--json"]
     status, out, error = effnet("experiment", "progressive", *options, cwd=tmp_path)
     assert status == 0, error
