@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in .venv/bin/python python3 python3.13 python3.12 p
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help venv book serve test clean distclean
+.PHONY: help venv book serve notebooks test clean distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -25,6 +25,9 @@ book: venv ## run every chapter and build the book into _build/html
 
 serve: book ## build the book and serve it on this machine
 	@.venv/bin/python -m tools.serve
+
+notebooks: book ## put each chapter's notebook for Colab beside it
+	@cp _build/notebooks/*.ipynb chapters/
 
 test: book ## build the book, then test it and the library (PYTEST_ARGS="-k scaling")
 	@.venv/bin/python -m tools.browser

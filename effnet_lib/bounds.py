@@ -77,7 +77,7 @@ class Roofline:
 
     @property
     def seconds(self) -> float:
-        """Least time for the batch: the layers follow one another."""
+        """Least time for the batch, whose layers follow one another."""
         return sum(layer.seconds for layer in self.layers)
 
     def stage_seconds(self) -> dict[int, float]:

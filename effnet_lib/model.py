@@ -24,11 +24,7 @@ class EfficientNet(nn.Module):
     """
 
     def __init__(
-        self,
-        variant: Variant,
-        num_classes: int = 1000,
-        in_channels: int = 3,
-        padding: str = "symmetric",
+        self, variant: Variant, num_classes: int = 1000, in_channels: int = 3, padding: str = "symmetric"
     ):
         super().__init__()
         self.variant = variant

@@ -113,8 +113,8 @@ def test_what_chapter_3_says_of_the_gates():
     assert all(abs(block["mean"] - 0.5) < 0.05 for block in blocks)
     moves = [block["between_images"] for block in blocks]
     assert max(moves) < 0.1
-    assert sum(moves[:4]) / 4 > sum(moves[4:9]) / 5  # the first four move more than those in the middle
-    assert 0.5 < moves[9] / moves[0] < 2
+    assert min(moves) == moves[5] and max(moves) == moves[9]  # least in block 6, most in the last
+    assert min(moves[:4]) > moves[4] > moves[5]  # the first four move more than those in the middle
     whole, alone = measured["fixed_none"], measured["fixed_one"].values()
-    assert all(abs(accuracy - whole) < 0.0125 for accuracy in alone)
-    assert whole - 0.05 < measured["fixed_all"] < min(alone)  # all together cost more than any one
+    assert all(abs(accuracy - whole) <= 0.0055 for accuracy in alone)
+    assert whole - 0.015 < measured["fixed_all"] < min(alone)  # all together cost more than any one

@@ -20,6 +20,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.pycode import ModuleAnalyzer
 
 LIBRARY = "effnet_lib"
@@ -143,6 +144,12 @@ def exists(target: str) -> bool:
         return False
 
 
+def process_property(app: Sphinx, what: str, name: str, obj, options, lines: list[str]) -> None:
+    """A property like a function; napoleon takes what stands before its first colon for a type."""
+    if what == "property":
+        lines[:] = GoogleDocstring(inspect.getdoc(obj) or "", app.config, app, "function", name, obj).lines()
+
+
 def configure(app: Sphinx, config: Config) -> None:
     config.autodoc_member_order = "bysource"
     config.autodoc_typehints = "signature"
@@ -160,6 +167,7 @@ def configure(app: Sphinx, config: Config) -> None:
 def setup(app: Sphinx) -> None:
     app.setup_extension("sphinx.ext.autodoc")
     app.setup_extension("sphinx.ext.napoleon")
+    app.connect("autodoc-process-docstring", process_property, priority=600)  # after napoleon
     app.connect("config-inited", configure, priority=700)
     app.connect("source-read", expand)
     app.connect("missing-reference", find)

@@ -22,13 +22,25 @@ class Section(SphinxRole):
 
 
 def linked(app: Sphinx, docname: str, label: str) -> nodes.reference | None:
-    """A reference from a page to a labelled section, with its title; None where there is none."""
-    found = app.env.domaindata["std"]["labels"].get(label)
-    if not found:
+    """A reference from a page to a labelled place, by its section's title; None where there is none."""
+    known = app.env.domaindata["std"]
+    if label in known["labels"]:
+        page, anchor, title = known["labels"][label]
+    elif label in known["anonlabels"]:  # within a section
+        page, anchor = known["anonlabels"][label]
+        title = section_of(app.env.get_doctree(page), anchor)
+    else:
         return None
-    page, anchor, title = found
     uri = app.builder.get_relative_uri(docname, page) + (f"#{anchor}" if anchor else "")
     return nodes.reference("", title, refuri=uri, internal=True, classes=["section"])
+
+
+def section_of(doctree: nodes.document, anchor: str) -> str:
+    """The title of the innermost section around the node with this id."""
+    node = next(node for node in doctree.findall(nodes.Element) if anchor in node.get("ids", ()))
+    while not isinstance(node, nodes.section):
+        node = node.parent
+    return node[0].astext()
 
 
 def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
