@@ -267,7 +267,8 @@ def test_eight_bits(tmp_path, pictures, capsys):
     done = quantize_model(model, tmp_path / "int8.onnx", x)
     assert done.images == 4 and done.bytes < 0.7 * done.float_bytes
     assert done.signal_to_noise_db > 15 and done.top1_agreement >= 0.75
-    kept = quantize_model(model, tmp_path / "kept.onnx", x, method="entropy", float_layers=["se"])
+    nine = x.repeat(3, 1, 1, 1)[:9]  # no multiple of a batch
+    kept = quantize_model(model, tmp_path / "kept.onnx", nine, method="entropy", float_layers=["se"])
     assert capsys.readouterr().out == ""  # the calibrators like to talk, and --json must stay JSON
 
     def quantised(path):
