@@ -545,8 +545,6 @@ def run_export(args: argparse.Namespace) -> int:
     if args.variant is None and args.weights is None:
         raise ValueError("say what to export: a NAME such as b0, or --weights")
     variant = None if args.variant is None else make_variant(args.variant)
-    if variant:
-        count_cost(variant, args.resolution)  # checks the resolution before anything is read
     from .deploy import optimize_for_inference
     from .export import ExportError, export_model
     from .model import build_model

@@ -25,7 +25,6 @@ from .deploy import InferenceNet
 from .layers import Conv2dSame
 from .model import EfficientNet
 from .scaling import positive_int
-from .variants import MIN_RESOLUTION
 from .weights import encode_weights
 
 #: Format and the suffix that stands for it.
@@ -75,7 +74,8 @@ def export_model(
         model: a network of :func:`build_model`, or one optimised for inference.
         path: the file; its folder exists.
         format: ``"onnx"``, ``"exported-program"`` or ``"safetensors"``; None to go by the suffix.
-        resolution: side of the images in pixels, at least 32; the variant's own if None.
+        resolution: side of the images in pixels, at least the output stride; the variant's own
+            if None.
         dynamic_size: leave height and width free as well; with symmetric padding only.
 
     Raises:
@@ -91,7 +91,7 @@ def export_model(
         raise ValueError(f"{path} is a folder: give the name of a file")
     format = _format(path, format)
     size = model.variant.resolution if resolution is None else resolution
-    size = positive_int("resolution", size, MIN_RESOLUTION)
+    size = positive_int("resolution", size, model.variant.output_stride)  # the last map keeps a pixel
     if not path.parent.is_dir():
         raise ValueError(f"there is no folder {path.parent}: make it first")
     if path.is_dir():
@@ -152,7 +152,7 @@ def _quietly(format: str, write: Callable[[], None]) -> None:
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             write()
     except (OSError, ImportError, MemoryError):

@@ -124,7 +124,8 @@ def quantize_model(
 
     class Reader(CalibrationDataReader):
         def __init__(self):
-            self.batches = iter(images.float().split(8))
+            # All of one size: the histograms' calibrators want that.
+            self.batches = iter(images.float().split(max(n for n in range(1, 9) if len(images) % n == 0)))
 
         def get_next(self):
             batch = next(self.batches, None)
