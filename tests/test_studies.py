@@ -5,7 +5,7 @@ import pytest
 from effnet_lib import count_cost, dimension_study, published_study, scale_by
 from effnet_lib.studies import SATURATION
 from effnet_lib.train import ConfigError, make_variant
-from effnet_lib.train.experiments import experiments
+from effnet_lib.train.experiments import all_experiments
 
 
 def made_up(variant, resolution, multiply_adds, seed, accuracy):
@@ -64,7 +64,7 @@ def test_records_become_a_study(tmp_path):
 
 def test_the_arms_of_the_experiment_are_told_apart(tmp_path):
     """Records as `effnet experiment compound` names them, with costs as it counts them."""
-    experiment = experiments()["compound"]
+    experiment = all_experiments()["compound"]
     for arm in experiment.arms:
         config = experiment.config(arm, 0, "cifar10")
         variant = make_variant(config.variant).with_output_stride(config.output_stride)
