@@ -83,7 +83,7 @@ class ConvAct(nn.Module):
         self.padding = list(conv.padding)
         self.same = isinstance(conv, Conv2dSame)
         self.pointwise = self.kernel_size == (1, 1) and self.stride == [1, 1] and self.groups == 1
-        self.activation = {nn.SiLU: "silu", nn.ReLU6: "relu6"}[type(activation[0])] if activation else None
+        self.activation = {nn.SiLU: "silu", nn.ReLU: "relu", nn.ReLU6: "relu6"}[type(activation[0])] if activation else None
         self._packed = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,17 +106,28 @@ class ConvAct(nn.Module):
     def _activate(self, x: Tensor) -> Tensor:
         if self.activation == "silu":
             return F.silu(x, inplace=True)
+        if self.activation == "relu":
+            return F.relu(x, inplace=True)
         return F.hardtanh(x, 0.0, 6.0, inplace=True) if self.activation else x
 
     def _packed_weight(self, weight: Tensor, x: Tensor) -> Tensor:
-        # A tensor made in inference mode counts no changes of itself.
-        key = 0 if weight.is_inference() else weight._version, weight.data_ptr()
-        if self._packed is None or self._packed[0] != key:
+        # A tensor made in inference mode counts no changes of itself. What was packed is held,
+        # so that no other tensor can come to lie at its address.
+        version, held = 0 if weight.is_inference() else weight._version, self._packed
+        if held is None or held[0] != version or held[1].data_ptr() != weight.data_ptr() or held[1].dtype != weight.dtype:
             packed = torch._C._nn.mkldnn_reorder_conv2d_weight(
                 weight.detach().contiguous().to_mkldnn(), self.padding, self.stride, [1, 1], self.groups, list(x.shape)
             )
-            self._packed = key, packed
-        return self._packed[1]
+            self._packed = held = version, weight.detach(), packed
+        return held[2]
+
+    def _load_from_state_dict(self, *arguments, **options) -> None:
+        self._packed = None
+        super()._load_from_state_dict(*arguments, **options)
+
+    def _apply(self, fn, recurse: bool = True) -> nn.Module:
+        self._packed = None
+        return super()._apply(fn, recurse)
 
     def __getstate__(self) -> dict:
         return {**super().__getstate__(), "_packed": None}
@@ -128,13 +139,18 @@ class ConvAct(nn.Module):
 
 
 class FastSqueezeExcite(nn.Module):
-    """:class:`SqueezeExcite` as two matrix products, scaling the map in place.
+    """:class:`SqueezeExcite` as two matrix products, scaling the map in place where it may.
 
-    Shape: (N, C, H, W) → the same tensor, each channel times its gate.
+    Shape: (N, C, H, W) → (N, C, H, W), each channel times its gate.
+
+    Args:
+        se: what it replaces.
+        inplace: whether the map is the block's own, and not its input, which the skip needs.
     """
 
-    def __init__(self, se: SqueezeExcite):
+    def __init__(self, se: SqueezeExcite, inplace: bool):
         super().__init__()
+        self.inplace = inplace
         self.reduce, self.expand = _linear(se.reduce), _linear(se.expand)
         self.activation = se.activation
 
@@ -145,7 +161,7 @@ class FastSqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gates = self.gates(x)
-        return x * gates if x.requires_grad else x.mul_(gates)
+        return x.mul_(gates) if self.inplace and not x.requires_grad else x * gates
 
 
 class InferenceNet(EfficientNet):
@@ -159,7 +175,8 @@ class InferenceNet(EfficientNet):
                 if isinstance(child, ConvNormAct):
                     setattr(parent, name, ConvAct(child))
                 elif isinstance(child, SqueezeExcite):
-                    setattr(parent, name, FastSqueezeExcite(child))
+                    own = hasattr(parent, "depthwise") or not isinstance(parent.expand, nn.Identity)
+                    setattr(parent, name, FastSqueezeExcite(child, inplace=own))
             if isinstance(parent, (MBConv, FusedMBConv)):
                 parent.drop = nn.Identity()
         self.dropout = nn.Identity()
@@ -245,7 +262,7 @@ def _linear(conv: nn.Conv2d) -> nn.Linear:
 
 # Convolution and activation in one, where oneDNN has it
 
-_ONEDNN_NAMES = {None: ("none", []), "silu": ("swish", []), "relu6": ("hardtanh", [0.0, 6.0])}
+_ONEDNN_NAMES = {None: ("none", []), "silu": ("swish", []), "relu": ("relu", []), "relu6": ("hardtanh", [0.0, 6.0])}
 
 
 def _runs_here(x: Tensor) -> bool:
@@ -256,6 +273,7 @@ def _runs_here(x: Tensor) -> bool:
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
         and not torch.is_autocast_enabled("cpu")
+        and torch.autograd.forward_ad._current_level < 0  # oneDNN knows no forward derivatives
     )
 
 
@@ -284,6 +302,7 @@ def _fusable(dtype: torch.dtype) -> bool:
             for (name, scalars), function in (
                 (_ONEDNN_NAMES[None], lambda y: y),
                 (_ONEDNN_NAMES["silu"], F.silu),
+                (_ONEDNN_NAMES["relu"], F.relu),
                 (_ONEDNN_NAMES["relu6"], F.relu6),
             ):
                 got = fused(x, packed, bias, [1, 1], [1, 1], [1, 1], 16, name, scalars, None).float()

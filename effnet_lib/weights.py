@@ -101,7 +101,14 @@ class LoadedWeights:
                 "say new_head=True"
             )
         fresh = {name: torch.zeros_like(own[name]) for name in head} if new_head else {}
-        model.load_state_dict(own | dict(self.tensors) | fresh)
+        new = own | dict(self.tensors) | fresh
+        wrong = [name for name, tensor in new.items() if name not in own or tensor.shape != own[name].shape]
+        if wrong:
+            raise WeightsError(
+                f"the model was changed after build_model ({min(wrong)} does not fit): build it with "
+                "num_classes=... and new_head=True"
+            )
+        model.load_state_dict(new)
 
 
 class Prediction(NamedTuple):
@@ -174,6 +181,8 @@ def open_weights(
         WeightsError, DownloadError: as :func:`load_weights`.
     """
     if isinstance(weights, LoadedWeights):
+        if sha256 is not None:
+            raise WeightsError("sha256 goes with a file, and these weights are read already")
         return weights
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{8,64}", str(sha256)):
         raise WeightsError(f"sha256 must be 8 to 64 hexadecimal digits, got {sha256!r:.80}")

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -349,3 +350,48 @@ def test_bad_arguments_of_the_roofline(arguments, error):
 def test_the_largest_map():
     assert largest_map(get_variant("b0"), 224, 224) == 96 * 112**2
     assert largest_map(get_variant("b0"), 33, 65) == 96 * 17 * 33
+
+
+def test_new_weights_are_seen_wherever_they_lie(path):
+    """A packed weight must not be taken for one that came to lie at the same address."""
+    fast, x = optimize_for_inference(network()), images()
+    states = [optimize_for_inference(network()).state_dict() for _ in range(4)]
+    for index, state in enumerate(states):
+        for tensor in state.values():
+            tensor.mul_(1 + index / 50)
+    expected = []
+    for state in states:
+        fresh = optimize_for_inference(network())
+        fresh.load_state_dict(state)
+        expected.append(fresh(x))
+    for state, answer in zip(states, expected):
+        assert difference(torch.func.functional_call(fast, state, (x,)), answer) < 1e-6
+    for state, answer in zip(states, expected):
+        fast.load_state_dict(copy.deepcopy(state), assign=True)
+        assert difference(fast(x), answer) < 1e-6
+    with torch.inference_mode():
+        copied = copy.deepcopy(fast)
+        copied(x)
+        copied.load_state_dict(states[0])
+        assert difference(copied(x), expected[0]) < 1e-6
+    halved = fast.bfloat16().float()
+    assert difference(halved(x), copy.deepcopy(halved)(x)) < 1e-6
+
+
+def test_squeeze_and_excitation_in_front_of_the_only_convolution_leaves_the_skip_alone(path):
+    variant = scale_variant(-4, "v2_s")
+    stages = tuple(replace(stage, se_ratio=0.25) for stage in variant.stages)
+    model = network(replace(variant, stages=stages))
+    x = images()
+    assert difference(optimize_for_inference(model)(x), model(x)) < 1e-5
+
+
+def test_relu(path):
+    model, x = network(replace(scale_variant(-4), activation="relu")), images()
+    assert difference(optimize_for_inference(model)(x), model(x)) < 1e-5
+
+
+def test_forward_derivatives(path):
+    model, x = network(), images()
+    expected = torch.func.jvp(model, (x,), (x,))[1]
+    assert difference(torch.func.jvp(optimize_for_inference(model), (x,), (x,))[1], expected) < 1e-3

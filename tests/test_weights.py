@@ -651,3 +651,21 @@ def test_a_file_read_once_serves_twice(theirs, tmp_path):
     assert torch.equal(other.stem[0].weight, loaded.tensors["stem.0.weight"])  # copies, not views
     with pytest.raises(WeightsError, match="of another network than b1"):
         loaded.copy_to(build_model("b1"))
+
+
+def test_a_model_that_was_changed_is_refused_whole(tmp_path):
+    """Nothing is half loaded: every tensor is as it was."""
+    model = build_model(scale_variant(-6), 10)
+    save_weights(model, tmp_path / "w.safetensors")
+    other = build_model(scale_variant(-6), 10)
+    other.classifier = torch.nn.Linear(other.classifier.in_features, 3)
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    with pytest.raises(WeightsError, match="changed after build_model .classifier"):
+        load_weights(other, tmp_path / "w.safetensors")
+    assert all(torch.equal(before[name], tensor) for name, tensor in other.state_dict().items())
+
+
+def test_a_hash_for_weights_that_are_read_already(tmp_path):
+    save_weights(build_model(scale_variant(-6), 10), tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match="sha256 goes with a file"):
+        open_weights(open_weights(tmp_path / "w.safetensors"), sha256="00000000")

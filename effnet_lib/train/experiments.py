@@ -7,10 +7,10 @@ repeated alone. Records go to ``results/EXPERIMENT/ARM-SEED.json``; a run that h
 not made again, and one that was interrupted goes on from its checkpoint.
 """
 
+import json
 import math
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..cost import count_cost
-from .config import Config, make_config, make_variant
+from .checkpoint import write_atomically
+from .config import Config, config_from_json, make_config, make_variant
 from .errors import ConfigError, Interrupted, RunError
 from .record import read_record
 
@@ -172,6 +173,22 @@ class Job:
     output: Path
     record: Path
 
+    @property
+    def is_done(self) -> bool:
+        """Whether its record is there.
+
+        Raises:
+            ConfigError: a record is there, and of other settings.
+        """
+        if not self.record.exists():
+            return False
+        differences = config_from_json(json.dumps(read_record(self.record)["config"])).differences(self.config)
+        if differences:
+            raise ConfigError(
+                f"{self.record} is of other settings ({'; '.join(differences)}): move it, or give another --results"
+            )
+        return True
+
 
 def plan(
     name: str,
@@ -202,12 +219,17 @@ def plan(
     if name not in known:
         raise ConfigError(f"unknown experiment {name!r}: there are {', '.join(known)}")
     experiment = known[name]
-    for arm in only or ():
+    for field, option in (("seed", "--seeds"), ("data", "--data")):
+        if field in (changes or {}):
+            raise ConfigError(f"{field} is set by {option}, not by --set: the runs differ in their seeds")
+    only = list(dict.fromkeys(only or experiment.arms))
+    seeds = list(dict.fromkeys(experiment.seeds if seeds is None else seeds))
+    for arm in only:
         if arm not in experiment.arms:
             raise ConfigError(f"experiment {name} has no arm {arm!r}: it has {', '.join(experiment.arms)}")
     jobs = []
-    for seed in seeds if seeds is not None else experiment.seeds:
-        for arm in only or experiment.arms:
+    for seed in seeds:
+        for arm in only:
             config = experiment.config(arm, seed, data, changes)
             settings = experiment.changes | experiment.arms[arm] | (changes or {})
             output = Path(runs) / name / f"{arm}-{seed}"
@@ -238,14 +260,14 @@ def run(jobs: list[Job], at_once: int = 1, minutes: float = math.inf, say=print)
         Interrupted: after Ctrl-C or SIGTERM; running ones have saved.
     """
     end = time.monotonic() + 60 * minutes
-    waiting = [job for job in jobs if not job.record.exists()]
+    waiting = [job for job in jobs if not job.is_done]
     running: dict[Job, subprocess.Popen] = {}
-    failed, left = [], []
-    stopped = False
+    failed, left, asked = [], [], set()
+    stopped = 0
 
-    def stop(*_):
+    def stop(number, _):
         nonlocal stopped
-        stopped = True
+        stopped = number
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -253,8 +275,9 @@ def run(jobs: list[Job], at_once: int = 1, minutes: float = math.inf, say=print)
             late = stopped or time.monotonic() > end
             if late:
                 left, waiting = left + waiting, []
-                for process in running.values():
-                    process.terminate()
+                for job in running.keys() - asked:  # once: a second signal would end it while it saves
+                    running[job].terminate()
+                    asked.add(job)
             while waiting and len(running) < at_once:
                 job = waiting.pop(0)
                 say(f"{job.name} starts: {shlex.join(job.command)}")
@@ -267,7 +290,7 @@ def run(jobs: list[Job], at_once: int = 1, minutes: float = math.inf, say=print)
                 del running[job]
                 if status == 0:
                     job.record.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(job.output / "record.json", job.record)
+                    write_atomically(job.record, (job.output / "record.json").read_bytes())
                     say(f"{job.name}: test accuracy {read_record(job.record)['final']['test_accuracy']:.2%}")
                 elif late and status in (128 + signal.SIGTERM, 128 + signal.SIGINT):
                     left.append(job)
@@ -283,7 +306,7 @@ def run(jobs: list[Job], at_once: int = 1, minutes: float = math.inf, say=print)
     if failed:
         raise RunError(f"{len(failed)} of {len(jobs)} runs failed: {', '.join(job.name for job in failed)}")
     if stopped:
-        raise Interrupted("stopped; the same command goes on", 128 + signal.SIGINT)
+        raise Interrupted("stopped; the same command goes on", 128 + stopped)
     return left
 
 
@@ -302,7 +325,7 @@ def summarise(jobs: list[Job]) -> list[dict]:
     """For each arm that has records: its cost, and mean and spread of the test accuracy over seeds."""
     arms: dict[str, list[dict]] = {}
     for job in jobs:
-        if job.record.exists():
+        if job.is_done:
             arms.setdefault(job.name.rpartition("-")[0], []).append(read_record(job.record))
     return [_summary(arm, records) for arm, records in arms.items()]
 

@@ -160,15 +160,15 @@ def test_spread_over_seeds(tree, tmp_path):
     jobs = rehearsal(tree, tmp_path)[:1]
     run(jobs, say=lambda text: None)
     record = read_record(jobs[0].record)
-    second = rehearsal(tree, tmp_path)[1]
     values = (0.5, 0.75)
     for name, value in zip(("whole-0", "whole-1"), values):
-        record["final"]["test_accuracy"] = value
+        record["final"]["test_accuracy"], record["config"]["seed"] = value, int(name[-1])
         (tmp_path / "results" / "parts" / f"{name}.json").write_text(json.dumps(record))
     both = plan(
-        "parts", str(tree), only=["whole"], seeds=[0, 1], runs=tmp_path / "runs", results=tmp_path / "results"
-    )
-    (row,) = summarise([*both, second])
+        "parts", str(tree), changes=REHEARSAL, only=["whole"], seeds=[0, 1],
+        runs=tmp_path / "runs", results=tmp_path / "results",
+    )  # fmt: skip
+    (row,) = summarise(both)
     assert row["test_accuracy"] == 0.625 and row["standard_deviation"] == pytest.approx(0.25 / math.sqrt(2))
 
 
@@ -196,3 +196,20 @@ def test_by_command(tree, tmp_path):
 def test_bad_arguments(arguments, message):
     status, _, error = effnet("experiment", *arguments)
     assert status == 2 and message in error and len(error.splitlines()) == 1
+
+
+def test_a_record_of_other_settings_is_not_taken_for_the_run(tree, tmp_path):
+    job, _ = rehearsal(tree, tmp_path)
+    run([job], say=lambda text: None)
+    other, _ = rehearsal(tree, tmp_path, changes={"epochs": 3})
+    for use in (lambda: run([other]), lambda: summarise([other])):
+        with pytest.raises(ConfigError, match="epochs was 2, now 3"):
+            use()
+
+
+def test_seeds_and_arms_are_each_made_once():
+    jobs = plan("parts", only=["whole", "whole", "relu"], seeds=[1, 1])
+    assert [job.name for job in jobs] == ["whole-1", "relu-1"]
+    for field in ("seed", "data"):
+        with pytest.raises(ConfigError, match=f"{field} is set by --{field}"):
+            plan("parts", changes={field: "7"})
