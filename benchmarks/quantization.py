@@ -4,7 +4,7 @@
     .venv/bin/python -m benchmarks.quantization --runs … --json results/quantization-NAME.json
 
 For each network: the same network in ONNX, in single precision and quantised (ranges of the
-feature maps by ``minmax``, ``entropy`` and ``percentile``, and with squeeze-and-excitation left
+feature maps by ``minmax`` and ``percentile``, and with squeeze-and-excitation left
 in single precision). Of the folders given, each a finished run of ``effnet train``, accuracy
 is counted on the test set of the run; ranges are measured on its training images. Lite0 with
 its ImageNet weights is compared on pictures that come with matplotlib, scikit-learn and
@@ -38,7 +38,7 @@ from effnet_lib.train.data import load_data
 from effnet_lib.train.record import commit, device_name, read_record, versions
 
 SETTINGS = {
-    "minmax": {}, "entropy": {"method": "entropy"}, "percentile": {"method": "percentile"},
+    "minmax": {}, "percentile": {"method": "percentile"},
     "minmax, squeeze-and-excitation in float": {"float_layers": ["se"]},
 }  # fmt: skip
 
@@ -153,6 +153,10 @@ def pictures(prepare) -> tuple[Tensor, Tensor]:
     return tuple(torch.cat([p if p.ndim == 4 else p[None] for p in group]) for group in groups)
 
 
+def shown(accuracy: float | None) -> str:
+    return "unknown" if accuracy is None else f"{100 * accuracy:.2f} %"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--runs", nargs="*", type=Path, default=[], metavar="DIR", help="finished training runs")
@@ -164,12 +168,12 @@ def main() -> None:
         networks.append(network)
         print(
             f"\n{network['variant']}, {network['data']}: {network['test_images']} images, spread "
-            f"{network['spread']:.1f}, accuracy {network.get('float_accuracy', float('nan')):.4f}, "
+            f"{network['spread']:.1f}, accuracy {shown(network.get('float_accuracy'))}, "
             f"{1e3 * network['float_seconds']:.2f} ms, {network['float_bytes'] / 1e6:.2f} MB"
         )
         for name, row in network["settings"].items():
             print(
-                f"  {name:<40} accuracy {row.get('accuracy', float('nan')):.4f}  same best class "
+                f"  {name:<40} accuracy {shown(row.get('accuracy'))}  same best class "
                 f"{100 * row['top1_agreement']:.1f} %  of the five best {100 * row['top5_overlap']:.1f} %  "
                 f"{row['signal_to_noise_db']:.1f} dB  {row['times_faster']:.2f} times faster  {row['bytes'] / 1e6:.2f} MB"
             )

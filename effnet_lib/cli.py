@@ -146,7 +146,7 @@ def _add_export(commands) -> None:
     export.add_argument("--dynamic-size", action="store_true", help="leave height and width free, not only the batch")
     export.add_argument("--int8", action="store_true", help="quantise to eight bits (ONNX)")
     export.add_argument("--calibration", metavar="DIR", help="pictures that --int8 measures ranges on")
-    export.add_argument("--method", default="minmax", help="ranges by minmax, entropy or percentile (with --int8)")
+    export.add_argument("--method", default="minmax", help="ranges by minmax or percentile (with --int8)")
     export.add_argument("--float-layers", nargs="+", default=(), metavar="PART",
                         help="parts that --int8 leaves alone, such as stem, stages.0, or se")  # fmt: skip
     export.add_argument("--resolution", type=int, help="side of the image in pixels (default: its own)")

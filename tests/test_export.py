@@ -210,7 +210,7 @@ def test_the_command(tmp_path, capsys):
         (["b0", "--output", "x.onnx", "--weights", "no.safetensors"], "no.safetensors"),
         (["b0", "--output", "x.onnx", "--int8"], "--calibration"),
         (["b0", "--output", "x.onnx", "--calibration", "pictures"], "--int8"),
-        (["b0", "--output", "x.onnx", "--method", "entropy"], "--int8"),
+        (["b0", "--output", "x.onnx", "--method", "percentile"], "--int8"),
         (["b0", "--output", "x.onnx", "--int8", "--calibration", "no/pictures"], "no/pictures"),
         (["b0", "--output", "x.pt2", "--format", "exported-program", "--int8", "--calibration", "."], "ONNX"),
         (["b0", "--output", "x.onnx", "--int8", "--calibration", ".", "--in-channels", "1"], "wants 1 channels"),
@@ -268,7 +268,7 @@ def test_eight_bits(tmp_path, pictures, capsys):
     assert done.images == 4 and done.bytes < 0.7 * done.float_bytes
     assert done.signal_to_noise_db > 15 and done.top1_agreement >= 0.75
     nine = x.repeat(3, 1, 1, 1)[:9]  # no multiple of a batch
-    kept = quantize_model(model, tmp_path / "kept.onnx", nine, method="entropy", float_layers=["se"])
+    kept = quantize_model(model, tmp_path / "kept.onnx", nine, method="percentile", float_layers=["se"])
     assert capsys.readouterr().out == ""  # the calibrators like to talk, and --json must stay JSON
 
     def quantised(path):
@@ -295,11 +295,11 @@ def test_the_int8_command(tmp_path, pictures, capsys, monkeypatch):
 
     monkeypatch.setattr(quantize, "quantize_model", stub)
     path = str(tmp_path / "int8.onnx")
-    options = ["--int8", "--calibration", str(pictures), "--method", "entropy", "--float-layers", "stem", "se"]
+    options = ["--int8", "--calibration", str(pictures), "--method", "percentile", "--float-layers", "stem", "se"]
     assert main(["export", *SMALLEST, "--output", path, *options]) == 0
     out = capsys.readouterr().out
     assert "1.0 MB, eight bits (4.0 MB before)" in out and "on 4 pictures: the same best class on 75.0 %" in out
-    assert asked == [(7, (4, 3, 32, 32), {"method": "entropy", "float_layers": ["stem", "se"]})]
+    assert asked == [(7, (4, 3, 32, 32), {"method": "percentile", "float_layers": ["stem", "se"]})]
 
 
 def test_agreement_by_hand():
