@@ -176,7 +176,7 @@
       const share = (field, column) => percent(depthwise[field] / totals[2][column]);
       const fused = (column) => `${ratio(totals[3][column] / totals[2][column])} times`;
       put(this.why, `In MBConv, the depthwise convolution does ${share("multiply_adds", 1)} of the multiply-adds and writes ` +
-        `${share("activations", 2)} of the activations. Fused-MBConv does ${fused(1)} MBConv’s multiply-adds and moves ${fused(3)} its bytes.`);
+        `${share("activations", 2)} of the activations. Fused-MBConv does ${fused(1)} MBConv’s multiply-adds and moves ${fused(3)} as many bytes.`);
     }
 
     // One length per channel for all four panels, such that each has room.
@@ -219,7 +219,7 @@
   // 0.158 → "0.16"
   const ratio = (value) => value.toFixed(value < 0.0995 ? 3 : value < 9.95 ? 2 : value < 99.5 ? 1 : 0);
 
-  const BAR = 34, BOX = 4.6; // pixels: the longest bar, and a box per square root of a pixel of resolution
+  const BAR = 72, BOX = 4.6; // pixels: the longest bar, and a box per square root of a pixel of resolution
   const TALLEST = BOX * Math.sqrt(112);
 
   // One block: boxes for tensors, arrows for layers, a bar beneath each layer.
@@ -229,9 +229,9 @@
       this.svg = figure.querySelector("svg");
       this.name = figure.querySelector("b").textContent;
       [this.total, this.note] = figure.querySelectorAll("output, figcaption span");
-      this.head = this.half ? 4 : 30;
+      this.head = this.half ? 4 : 44; // a skip connection passes above the gate
       this.middle = this.head + 16 + TALLEST / 2;
-      this.height = this.middle + TALLEST / 2 + 56 + BAR;
+      this.height = this.middle + TALLEST / 2 + 62 + BAR;
       this.structure = "";
     }
 
@@ -320,7 +320,7 @@
         svg.setAttribute("viewBox", `0 0 ${(this.drawn = this.space)} ${height}`);
         svg.setAttribute("height", height);
       }
-      const base = middle + TALLEST / 2 + 24, centres = [];
+      const base = middle + TALLEST / 2 + 30, centres = [];
       let x = 6, arrows = "", last = 0;
       const ahead = this.se < 0 ? 0 : Math.max(0, this.slot - numbers[2 * this.se]) / 2;
       tensors.forEach(([channels, side], i) => {
@@ -347,7 +347,7 @@
       });
       if (this.se >= 0) centres.push(this.gateAt);
       if (this.skip) {
-        const end = last + this.gap - 14, lift = head - 18;
+        const end = last + this.gap - 14, lift = head - 28;
         arrows += `M${last + 6} ${middle}h${end - 9 - last - 6}m-5 -4l5 4l-5 4`;
         const [arc, circle, cross, text] = parts.skip;
         const start = 6 + numbers[0] / 2 + 0.15 * numbers[1], edge = middle - numbers[1] / 2 - 0.22 * numbers[1] - 2;

@@ -35,7 +35,7 @@
           ${this.slider("sd_draws", "Batches drawn", 1, draws, 1, "batches drawn")}
         </div>
         <div class="sd-buttons">
-          <button type="button" class="effnet-button sd-draw" data-more="1">Draw a batch</button>
+          <button type="button" class="effnet-button" data-more="1">Draw a batch</button>
           <button type="button" class="effnet-button" data-more="50">Draw 50</button>
           <button type="button" class="effnet-button sd-reset">Reset</button>
         </div>
@@ -289,7 +289,7 @@
 
     show(means, expected, evaluation, draws, way) {
       if (!this.width) return;
-      const NAMES = { scaled: "divided by keep", plain: "branch only", skip: "skip dropped" };
+      const NAMES = { scaled: "divided by 1 − p", plain: "branch only", skip: "skip dropped" };
       const left = 26, right = this.width - 106, bottom = this.height - 22, roof = 10;
       const span = Math.max(20, draws), high = 12.5;
       const x = (draw) => left + ((right - left) * (draw - 1)) / (span - 1);

@@ -11,7 +11,7 @@ RATES = (0.0, 0.9, 0.05)  # smallest, largest, step
 
 #: What can be done with a draw. The first is the library's; the last two are common mistakes.
 WAYS = {
-    "scaled": "drop the branch, divide by keep",
+    "scaled": "drop the branch, divide by 1 − p",
     "plain": "drop the branch only",
     "skip": "drop the skip instead",
 }

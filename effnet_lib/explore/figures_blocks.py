@@ -50,17 +50,18 @@ def plot_activation_functions() -> Figure:
     x = np.linspace(-6, 8, 561)
     gate = 1 / (1 + np.exp(-x))
     curves = {
-        "ReLU": (np.maximum(x, 0), x > 0, COLORS["soft"], "-"),
-        "ReLU6": (np.clip(x, 0, 6), (x > 0) & (x < 6), COLORS["width"], "--"),
-        "SiLU": (x * gate, gate + x * gate * (1 - gate), COLORS["depth"], "-"),
+        # A wide pale band beneath, or ReLU6 and SiLU would hide it where the three agree.
+        "ReLU": (np.maximum(x, 0), x > 0, {"color": COLORS["soft"], "linewidth": 5, "alpha": 0.45}),
+        "SiLU": (x * gate, gate + x * gate * (1 - gate), {"color": COLORS["depth"]}),
+        "ReLU6": (np.clip(x, 0, 6), (x > 0) & (x < 6), {"color": COLORS["width"], "linestyle": "--"}),
     }
     with house_style():
         figure = Figure(figsize=(7, 2.9))
         value, slope = figure.subplots(1, 2)
-        for name, (y, dy, color, dashes) in curves.items():
-            value.plot(x, y, dashes, color=color, label=name)
-            slope.plot(x, dy, dashes, color=color, label=name)
-        value.set(title="value", xlabel="x", xlim=(-6, 8))
-        slope.set(title="slope", xlabel="x", xlim=(-6, 8))
+        for name, (y, dy, style) in curves.items():
+            value.plot(x, y, label=name, **style)
+            slope.plot(x, dy, label=name, **style)
+        value.set(xlabel="x", ylabel="activation(x)", xlim=(-6, 8))
+        slope.set(xlabel="x", ylabel="its slope", xlim=(-6, 8))
         value.legend(loc="upper left")
     return figure

@@ -120,7 +120,7 @@ def test_bars_are_as_long_as_the_costs(open_page):
         se = [layer.bytes_moved() for layer in layers if layer.name.startswith("SE")]
         plain = [layer.bytes_moved() for layer in layers if not layer.name.startswith("SE")]
         costs += plain[:-1] + [sum(se), plain[-1]] if se else plain
-    assert bars == pytest.approx([34 * cost / max(costs) for cost in costs], abs=0.06)
+    assert bars == pytest.approx([72 * cost / max(costs) for cost in costs], abs=0.06)
 
 
 def test_presets_and_reset(open_page):
