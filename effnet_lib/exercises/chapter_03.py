@@ -68,7 +68,7 @@ EXERCISES = {
     "3.2": Exercise(
         _parameters,
         "s = max(1, a quarter of in_channels, rounded down), C = in_channels · expand_ratio.",
-        inputs=((24, 6), (32, 1), (192, 6), (18, 4), (3, 6)),
+        inputs=((24, 6), (32, 1), (192, 6), (23, 4), (3, 6)),
     ),
     "3.3": Exercise(
         lambda expand_ratio: 4 * expand_ratio,

@@ -13,27 +13,27 @@
 
   class GatesExplorer extends EffnetExplorer {
     get defaults() {
-      return { gates_block: 1, gates_order: "average", gates_colours: "full", gates_place: 50 };
+      return { gates_block: 1, gates_order: "average", gates_colours: "block", gates_place: 50 };
     }
 
     template() {
       const { photographs, blocks, many } = this.data;
       const row = ({ title, answer, probability, jpeg }) => `
         <div class="gates-row"><img src="data:image/jpeg;base64,${jpeg}" width="128" height="128" alt="${title}">
-          <canvas height="1" aria-hidden="true"></canvas><output aria-live="off"></output>
+          <div class="gates-strip"><canvas height="1" aria-hidden="true"></canvas><i></i></div><output aria-live="off"></output>
           <small>${title}. The network says: ${answer}, ${Math.round(100 * probability)} %</small></div>`;
       const bar = ({ block }) => `<button type="button" class="gates-bar" data-block="${block}" aria-label="Block ${block}"><i></i><b></b><span>${block}</span></button>`;
       return `
         <div class="effnet-main">
           ${this.slider("gates_block", "Block", 1, blocks.length, 1, "Block")}
-          ${this.choice("gates_order", "Channels in the order of", [["average", "their average gate"], ["spread", "their difference between photographs"], ["network", "the network"]])}
+          ${this.choice("gates_order", "Channels in the order of (largest at the left)", [["average", "their average gate"], ["spread", "their difference between photographs"], ["network", "the network"]])}
           ${this.choice("gates_colours", "Colours from", [["full", "0 to 1"], ["block", "the block’s least gate to its greatest"]])}
           ${this.slider("gates_place", "Read a channel: its place from left to right, in per cent", 0, 100, 1, "Place of the channel in per cent")}
           <div class="gates-buttons"><button type="button" class="effnet-button effnet-reset">Reset</button></div>
           <p class="effnet-note" role="alert"></p>
         </div>
         <div class="gates-picture" role="group" aria-label="">
-          <div class="gates-rows">${photographs.map(row).join("")}<div class="gates-line" aria-hidden="true"></div></div>
+          <div class="gates-rows">${photographs.map(row).join("")}</div>
           <div class="gates-legend"><span></span><i></i><span></span></div>
         </div>
         <p class="gates-words"></p>
@@ -49,9 +49,9 @@
       const all = (selector) => [...this.live.querySelectorAll(selector)];
       this.canvases = all("canvas");
       this.values = all(".gates-row output");
-      this.line = find(".gates-line");
       this.sentence = find(".gates-words");
       this.picture = find(".gates-picture");
+      this.rows = find(".gates-rows");
       this.ends = all(".gates-legend span");
       find(".effnet-reset").addEventListener("click", () => this.set(this.defaults));
       const most = Math.max(...this.data.blocks.flatMap((b) => [b.between_images, b.many]));
@@ -126,7 +126,7 @@
         put(out, gate.toFixed(3));
       });
       this.channel = channel;
-      this.line.style.setProperty("--at", (place + 0.5) / channels);
+      this.rows.style.setProperty("--at", (place + 0.5) / channels);
       this.controls.gates_place.range.setAttribute("aria-valuetext", `channel ${channel + 1} of ${channels}`);
     }
 

@@ -31,7 +31,7 @@
             ${this.choice("se_ratio", "Squeeze to", ratios.map((r) => [r, `1/${r}`]))}
             ${this.choice("se_base", "of the", [["input", "block’s input"], ["expanded", "expanded channels"]])}
           </div>
-          <p class="effnet-hint" id="${this.uid}-blocks">Blocks of B0:</p>
+          <p class="effnet-hint" id="${this.uid}-blocks">Blocks of B0 (blocks that are alike light up together):</p>
           <div class="effnet-blocks" role="group" aria-labelledby="${this.uid}-blocks">${buttons}
             <button type="button" class="effnet-reset">Reset</button></div>
           <p class="effnet-note" role="alert"></p>
@@ -45,7 +45,7 @@
         <div class="effnet-cards">
           ${this.card("se_width", "Expanded channels C")}${this.card("se_squeeze", "Squeeze channels s", "width")}
           ${this.card("se_parameters", "Parameters of this SE")}${this.card("se_multiply_adds", "Multiply-adds")}
-          ${this.card("se_other", "The other choice")}${this.card("se_total", "B0 by this rule")}
+          ${this.card("se_other", "With the other base")}${this.card("se_total", "B0 by this rule")}
         </div>
         <p class="se-verdict"></p>
         <div class="se-bars" aria-hidden="true">

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 from docutils import nodes
-from effnet_book import gates, mathml, styles
+from effnet_book import gates, mathml, streams, styles
 from effnet_book.gates import is_meaningful
 from effnet_book.mathml import MathError, expand_colours, to_mathml
 from effnet_book.question import parse_choices
@@ -175,6 +175,19 @@ def test_rules_that_no_page_can_use_are_left_out():
         '.a{b:url(data:x;y)}.a{e:"}"}@media screen{.a:not(.gone){h:i}}'
         '@font-face{src:url("a.woff2")}p:is(.gone,p){l:m}'
     )
+
+
+# Cells -------------------------------------------------------------------------------
+
+
+def test_the_pieces_of_a_stream_are_joined():
+    def printed(text, name="stdout"):
+        return {"output_type": "stream", "name": name, "text": text}
+
+    picture = {"output_type": "display_data"}
+    pieces = [printed("a"), printed("!", "stderr"), picture, printed("\nb\n"), printed("?", "stderr")]
+    whole = [printed("a\nb\n"), printed("!?", "stderr"), picture]
+    assert streams.joined(pieces) == whole == streams.joined(pieces)  # the notebook's own are left alone
 
 
 # Books --------------------------------------------------------------------------------
@@ -342,7 +355,12 @@ Done.
 Hidden.
 :::
 
-""" + cell("print(1)")
+""" + cell("print(1)") + cell(
+    "import sys\n"
+    "for piece in ('in ', 'pieces', '\\n', '  next'):\n"
+    "    sys.stdout.write(piece)\n"
+    "    sys.stdout.flush()"
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -375,6 +393,14 @@ def test_a_good_page(good):
     kept = [box.find(string=True, recursive=False) for box in page.select("span.nobreak:has(math)")]
     assert kept == [",", "("] and not page.find("math", string="r").find_parent(class_="nobreak")
     assert "Exercise 1.1 Named" in [title.text for title in page.select(".admonition-title")]
+
+
+def test_a_cells_output_is_shown_as_it_was_printed(good):
+    """Though the kernel sends it in pieces."""
+    from bs4 import BeautifulSoup
+
+    page = BeautifulSoup(good.html("index.html"), "html.parser")
+    assert [out.text.rstrip() for out in page.select(".cell_output .stream")] == ["1", "in pieces\n  next"]
 
 
 def test_a_page_loads_little(good):

@@ -171,6 +171,7 @@ def test_colours_grow_brighter_with_the_gate(open_page):
 def test_colours_can_be_stretched_to_the_block(open_page):
     page, block = open_page("gates", "#gates_block=7&gates_order=network"), gates_explorer().data["blocks"][6]
     ends = page.locator(".gates-legend span")
+    page.get_by_role("radio", name="0 to 1").check()
     assert ends.all_inner_texts() == ["0: closed", "1: open"]
     page.get_by_role("radio", name="least gate").check()
     gates = unpack(block)
@@ -195,6 +196,18 @@ def test_reading_with_the_pointer_and_the_chart(open_page):
     assert page.locator(".gates-bar[aria-pressed=true]").inner_text() == "7"
     page.get_by_role("button", name="Reset").click()
     assert page.locator("[name=gates_block]").input_value() == "1"
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_line_stands_in_each_strip_at_the_channel_that_is_read(open_page, width):
+    page = open_page("gates", "#gates_place=20", viewport={"width": width, "height": 740})
+    boxes = page.evaluate("""() => [...document.querySelectorAll(".gates-strip")].map((strip) =>
+      [strip.querySelector("canvas"), strip.querySelector("i")].map((e) => { const b = e.getBoundingClientRect(); return [b.x, b.width, b.top, b.bottom]; }))""")
+    channels = gates_explorer().data["blocks"][0]["channels"]
+    assert len(boxes) == 6
+    for (x, across, *ends), (at, thick, *line_ends) in boxes:
+        assert (thick, line_ends) == (2, pytest.approx(ends))
+        assert at + 1 == pytest.approx(x + across * (channels * 20 // 100 + 0.5) / channels, abs=0.2)
 
 
 def test_the_bars_are_the_spreads(open_page):
