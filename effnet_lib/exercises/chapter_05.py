@@ -84,7 +84,7 @@ EXERCISES = {
     ),
     "5.4": Exercise(
         _misprint_factors,
-        "stages[4] is stage 5: the stem is stages[0]. Divide wrong by right.",
+        "stages[4] is stage 5: the stem is stages[0]. Divide misprinted by released.",
         tolerance=1e-2,
     ),
     "5.5": Exercise(

@@ -50,6 +50,12 @@
     }[step.kind]?.() ?? `Stage ${step.stage}, block ${step.block} of ${step.layers}: ${step.label}${strided}`;
   }
 
+  // Where the step stands in the stage table.
+  function place(step) {
+    if (step.kind === "image") return "the image";
+    return `stage ${step.stage}, ${step.expand ? `block ${step.block} of ${step.layers}` : { stem: "the stem", head: "convolution", pool: "pooling" }[step.kind] ?? step.kind}`;
+  }
+
   // What the step does, in a sentence or two.
   function story(step, network) {
     const [channels, side] = output(step);
@@ -96,9 +102,10 @@
       const networks = Object.entries(this.data.networks).map(([key, { name }]) => [key, name]);
       const row = `<tr><th scope="row"></th>${"<td></td>".repeat(4)}</tr>`;
       return `
+        ${this.choice("walk_network", "Walk through", networks)}
         <div class="effnet-main">
           <figure class="effnet-drawing effnet-strip"><svg aria-hidden="true"></svg></figure>
-          ${this.slider("walk_step", "Step <span></span>", 0, 20, 1, "Step")}
+          ${this.slider("walk_step", "<span>Step</span>", 0, 20, 1, "Step")}
           <div class="effnet-walk" role="group" aria-label="Walk">
             <button type="button" class="effnet-button" data-go="-1">Back</button>
             <button type="button" class="effnet-button effnet-play">Play</button>
@@ -120,8 +127,7 @@
           <thead><tr><th scope="col">Operation</th><th scope="col">Output</th><th scope="col">Param&shy;eters</th>
             <th scope="col">Multi&shy;ply-adds</th><th scope="col">Acti&shy;vations</th></tr></thead>
           <tbody>${row.repeat(4)}</tbody>
-        </table>
-        ${this.choice("walk_network", "Walk through another network", networks)}`;
+        </table>`;
     }
 
     ready() {
@@ -203,9 +209,10 @@
     show() {
       const { walk_network: name, walk_step: at } = this.state;
       const network = this.data.networks[name], step = this.walk[at];
-      put(this.length, `(0 to ${this.walk.length - 1})`);
+      put(this.length, `Step ${at} of ${this.walk.length - 1} (${place(step)})`);
       put(this.heading, title(step));
       put(this.telling, story(step, network));
+      this.telling.classList.toggle("brief", ["image", "pool", "classifier"].includes(step.kind));
       COUNTS.forEach((count, i) => {
         const [here, soFar, all] = [step.here[i], step.soFar[i], network.totals[i]];
         this.setCard(count, here, short(here), `${per(here / all)} of the network. So far ${short(soFar)}, ${per(soFar / all)}`);
@@ -290,18 +297,20 @@
     build() {
       const { width, walk, svg } = this;
       if (!width) return;
-      const boxes = 74, row = 40, height = boxes + 18 + 3 * row, last = walk.length - 1;
+      const last = walk.length - 1, step = (width - 2 * EDGE) / last, x = (i) => EDGE + i * step;
+      const boxes = 74, row = 60, own = step < 28; // the word "Stage" has a line of its own where steps are narrow
+      const top = boxes + (own ? 31 : 18), height = top + 3 * row;
       svg.replaceChildren();
       svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
       svg.setAttribute("height", height);
-      const step = (width - 2 * EDGE) / last, x = (i) => EDGE + i * step;
       const tallest = Math.sqrt(output(walk[0])[1]), widest = Math.max(...walk.map((s) => Math.sqrt(output(s)[0])));
       const most = [0, 1, 2].map((count) => Math.max(...walk.map((s) => s.here[count])));
       LABELS.forEach((label, count) => {
-        const text = create(svg, "text", { x: 0, y: boxes + 18 + count * row + 11, class: "count" });
+        const text = create(svg, "text", { x: 0, y: top + count * row + 11, class: "count" });
         text.textContent = `${label}: ${short(this.totals[count])} in all`;
-        create(svg, "path", { class: "floor", d: `M0 ${boxes + 18 + (count + 1) * row - 0.5}h${width}` });
+        create(svg, "path", { class: "floor", d: `M0 ${top + (count + 1) * row - 0.5}h${width}` });
       });
+      create(svg, "text", { x: 0, y: boxes + 10, class: "count" }).textContent = "Stage";
       this.slots = walk.map((s, i) => {
         const group = create(svg, "g");
         const [channels, side] = output(s);
@@ -311,12 +320,12 @@
           create(group, "path", { class: ["front", "top", "side"][j], d: path }),
         );
         if (s.stage && s.stage !== walk[i - 1].stage) {
-          create(group, "text", { x: x(i), y: boxes + 10 }).textContent = s.stage;
+          create(group, "text", { x: x(i), y: top - 8 }).textContent = s.stage;
         }
         const bar = Math.max(2, Math.min(18, step * 0.62));
         s.here.forEach((value, count) => {
           const tall = value ? Math.max(1, (value / most[count]) * (row - 17)) : 0;
-          create(group, "rect", { class: "bar", x: x(i) - bar / 2, y: boxes + 18 + (count + 1) * row - 1 - tall, width: bar, height: tall });
+          create(group, "rect", { class: "bar", x: x(i) - bar / 2, y: top + (count + 1) * row - 1 - tall, width: bar, height: tall });
         });
         return group;
       });
@@ -361,9 +370,7 @@
     resize(width) {
       if (width === this.width) return;
       this.width = width;
-      this.height = width < 520 ? 220 : 264;
-      this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
-      this.svg.setAttribute("height", this.height);
+      this.most = width < 520 ? 220 : 264;
       if (!this.walk) return;
       this.scale();
       this.place();
@@ -376,7 +383,7 @@
       this.gap = Math.min(MOST.gap, this.width * 0.08);
       const all = this.walk.map((step) => ({ step, shown: tensors(step).filter(Boolean) }));
       const tallest = Math.sqrt(Math.max(...all.flatMap(({ shown }) => shown.map(([, side]) => side))));
-      this.side = Math.min(MOST.side, (this.height - 80) / (tallest * (1 - TILT[1])));
+      this.side = Math.min(MOST.side, (this.most - 80) / (tallest * (1 - TILT[1])));
       this.channels = MOST.channels;
       for (const { step, shown } of all) {
         const roots = (place) => shown.reduce((sum, tensor) => sum + Math.sqrt(tensor[place]), 0);
@@ -424,6 +431,11 @@
         return sum + length + TILT[0] * height + gap;
       }, -gap) + (step.skip ? 24 : 0);
       let x = Math.max(3, (this.width - total) / 2);
+      // Pooling and classifier are flat: the picture shrinks to them. Blocks share one height, so that nothing below moves.
+      const tall = Math.max(...shown.filter(Boolean).map((tensor) => size(tensor)[1]));
+      this.height = ["pool", "classifier"].includes(step.kind) ? Math.min(this.most, Math.max(100, 1.6 * tall + 92)) : this.most;
+      this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
+      this.svg.setAttribute("height", this.height);
       this.goal = shown.map((tensor) => {
         if (!tensor) return [x, 0, 0, 0];
         const [length, height] = size(tensor), box = [x, length, height, 1];
