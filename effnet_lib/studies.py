@@ -49,9 +49,11 @@ class ScaledNetwork:
         return {name: factor for name, factor in factors.items() if factor is not None}
 
 
-# base: table, rows of (multiply-adds in billions, top-1) for none, depth, width, resolution, all.
+# base: table, rows of (multiply-adds in billions, top-1) for none, depth, width, resolution, all;
+# None where the paper has no such row.
 _PUBLISHED = {
     "b0": ("7", (0.4, 77.3), (1.8, 79.0), (1.8, 78.9), (1.9, 79.1), (1.8, 81.1)),
+    "mobilenet_v1": ("3", (0.6, 70.6), None, (2.2, 74.2), (2.2, 72.7), (2.3, 75.6)),
     "mobilenet_v2": ("3", (0.3, 72.0), (1.2, 76.8), (1.1, 76.4), (1.2, 74.8), (1.3, 77.4)),
     "resnet50": ("3", (4.1, 76.0), (16.2, 78.1), (14.7, 77.7), (16.4, 77.5), (16.7, 78.8)),
 }
@@ -69,7 +71,8 @@ def published_study(base: str = "b0") -> tuple[ScaledNetwork, ...]:
     """The paper's comparison of ways to spend about four times the cost of one network.
 
     Args:
-        base: ``"b0"`` (Table 7), ``"mobilenet_v2"`` or ``"resnet50"`` (Table 3).
+        base: ``"b0"`` (Table 7), ``"mobilenet_v1"``, ``"mobilenet_v2"`` or ``"resnet50"``
+            (Table 3). For ``"mobilenet_v1"`` the paper has no network scaled by depth alone.
 
     Raises:
         ValueError: the paper has no such comparison.
@@ -85,8 +88,9 @@ def published_study(base: str = "b0") -> tuple[ScaledNetwork, ...]:
     table, *rows = _PUBLISHED[base]
     source = f"Tan & Le 2019, arXiv:1905.11946v5, Table {table}"
     return tuple(
-        ScaledNetwork(name, accuracy, round(billions * 1e9), *factors, source=source)
-        for (name, factors), (billions, accuracy) in zip(_FACTORS.items(), rows)
+        ScaledNetwork(name, row[1], round(row[0] * 1e9), *factors, source=source)
+        for (name, factors), row in zip(_FACTORS.items(), rows)
+        if row is not None
     )
 
 

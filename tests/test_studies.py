@@ -96,10 +96,11 @@ def test_the_paper():
         counted = count_cost(scale_by(**row.factors)).multiply_adds
         assert counted == pytest.approx(row.multiply_adds, rel=0.25), row
         assert "Table 7" in row.source
-    for base in ("b0", "mobilenet_v2", "resnet50"):
+    for base in ("b0", "mobilenet_v1", "mobilenet_v2", "resnet50"):
         none, *alone, together = published_study(base)
         assert (none.dimension, together.dimension) == ("none", "all three")
         assert none.accuracy < min(r.accuracy for r in alone) and max(r.accuracy for r in alone) < together.accuracy
+    assert [row.dimension for row in published_study("mobilenet_v1")] == ["none", "width", "resolution", "all three"]
     assert max(row.accuracy for row in published_study()[1:4]) < SATURATION
-    with pytest.raises(ValueError, match="'b1'.*b0, mobilenet_v2, resnet50"):
+    with pytest.raises(ValueError, match="'b1'.*b0, mobilenet_v1, mobilenet_v2, resnet50"):
         published_study("b1")

@@ -77,7 +77,7 @@ EXERCISES = {
     "1.6": Exercise(
         _first_stage,
         "the first entry of receptive_field(name) whose size is at least get_variant(name).resolution.",
-        inputs=(("b0",), ("b3",), ("b7",), ("v2_s",)),
+        inputs=(("b0",), ("b3",), ("b7",), ("v2_xl",)),
     ),
     "1.7": Exercise(
         _equal_cost,

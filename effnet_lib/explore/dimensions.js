@@ -38,7 +38,7 @@
   const GLASS = [32.4, 38.8, 100 / 7];
 
   // Where things stand in the picture: the image in its surroundings, the glass beside it.
-  const PICTURE = { width: 372, height: 232, left: 32, top: 20, side: 180, room: 244, glass: 104, glassLeft: 262, glassTop: 30 };
+  const PICTURE = { width: 372, height: 262, left: 32, top: 30, side: 180, room: 234, glass: 104, glassLeft: 262, glassTop: 40 };
   const AREAS = { unit: 40, floor: 146, left: [22, 96, 250], slab: 13, gap: 2 };
 
   const svg = (parent, name, attributes = {}) => {
@@ -49,7 +49,7 @@
 
   class DimensionsExplorer extends EffnetExplorer {
     get defaults() {
-      return { dim_depth: 1, dim_width: 1, dim_resolution: 1, dim_budget: "4" };
+      return { dim_depth: 1, dim_width: 1, dim_resolution: 1, dim_budget: "" };
     }
 
     template() {
@@ -102,7 +102,7 @@
       const find = (selector) => this.live.querySelector(selector);
       this.base = this.measure(EffnetModel.count(this.data.base, 1, 1, 1));
       this.ways = [...this.live.querySelectorAll("[data-way]")];
-      this.ways.forEach((button) => button.addEventListener("click", () => this.set(this.preset(this.state.dim_budget, button.dataset.way))));
+      this.ways.forEach((button) => button.addEventListener("click", () => this.set(this.preset(this.state.dim_budget || "4", button.dataset.way))));
       find(".effnet-reset").addEventListener("click", () => this.set(this.defaults));
       this.bars = COUNTS.map((field) => {
         const row = find(`[data-bar="${field}"]`);
@@ -115,16 +115,24 @@
       this.areas = new Areas(find(".effnet-areas svg"));
     }
 
-    // Factors of a preset, as values of the sliders.
-    preset(budget, way) {
-      const ways = this.data.budgets.find(([key]) => key === budget)[2];
-      return Object.fromEntries(NAMES.map((name, i) => [`dim_${name}`, ways[way][i]]));
+    // The ways to spend a budget, and the factors of each; none where no budget is chosen.
+    spend(budget) {
+      return this.data.budgets.find(([key]) => key === budget)?.[2] ?? {};
     }
 
-    // Another budget moves the network along if it stands on one of the presets.
+    // A preset as values of the controls.
+    preset(budget, way) {
+      const factors = this.spend(budget)[way];
+      return { ...Object.fromEntries(NAMES.map((name, i) => [`dim_${name}`, factors[i]])), dim_budget: budget };
+    }
+
+    // A budget that is pressed is spent as the last one was, or on all three. One is lit only
+    // while the sliders stand on one of its presets.
     set(values, remember) {
-      const follows = this.way && Object.keys(values).join() === "dim_budget";
-      super.set(follows ? { ...values, ...this.preset(values.dim_budget, this.way) } : values, remember);
+      if (Object.keys(values).join() === "dim_budget") values = this.preset(values.dim_budget, this.way ?? "all three");
+      const { dim_budget, ...sliders } = { ...this.state, ...values };
+      this.way = Object.entries(this.spend(dim_budget)).find(([, factors]) => NAMES.every((name, i) => sliders[`dim_${name}`] === factors[i]))?.[0];
+      super.set({ ...values, dim_budget: this.way ? dim_budget : "" }, remember);
     }
 
     measure(rows) {
@@ -156,8 +164,6 @@
         const style = `left:${at(counted).toFixed(2)}%`;
         if (mark.shown !== style) mark.style.cssText = mark.shown = style;
       }
-      this.way = this.ways.map((button) => button.dataset.way).find((way) =>
-        Object.values(this.preset(this.state.dim_budget, way)).every((value, i) => value === factors[i]));
       for (const button of this.ways) {
         const pressed = String(button.dataset.way === this.way);
         if (button.getAttribute("aria-pressed") !== pressed) button.setAttribute("aria-pressed", pressed);
@@ -202,21 +208,21 @@
   // The image, the squares that a pixel in the middle of each map sees, and a glass on one eye.
   class Picture {
     constructor(root, canvas) {
-      const { left, top, side, room, glass, glassLeft, glassTop, width, height } = PICTURE;
+      const { left, top, side, glass, glassLeft, glassTop, width, height } = PICTURE;
       this.root = root;
-      const clip = svg(svg(svg(root, "defs"), "clipPath", { id: `${root.closest("effnet-dimensions-explorer").uid}-clip` }), "rect", { width: room, height });
       const scene = svg(root, "g", { transform: `translate(${left} ${top}) scale(${side / 100})` });
       const inside = svg(scene, "svg", { width: 100, height: 100, viewBox: "0 0 100 100", overflow: "hidden" });
       for (const [fill, stroke, line, d] of CAT) {
         svg(inside, "path", { d, fill: fill || "none", stroke: stroke || "none", "stroke-width": line, "stroke-linecap": "round", "stroke-linejoin": "round" });
       }
       this.middle = [left + side / 2, top + side / 2];
-      const fields = svg(root, "g", { "clip-path": `url(#${clip.parentNode.id})` });
+      const fields = svg(root, "g");
       this.squares = Array.from({ length: 8 }, (_, i) => {
-        const [halo, line] = ["halo", "line"].map((kind) => svg(fields, "rect", { class: kind, rx: 1.5 }));
-        const label = svg(fields, "text", { class: "number" });
+        const group = svg(fields, "g");
+        const [halo, line] = ["halo", "line"].map((kind) => svg(group, "rect", { class: kind, rx: 1.5 }));
+        const label = svg(group, "text", { class: "number" });
         label.textContent = i + 1;
-        return { halo, line, label };
+        return { group, halo, line, label };
       });
       // The glass: a frame on the image, a larger one beside it, and two lines between.
       const [x, y, s] = GLASS.map((value) => (value * side) / 100);
@@ -235,10 +241,14 @@
 
     show({ fields, resolution }) {
       this.network = { fields, resolution };
-      const { side, room, left, top } = PICTURE, [x, y] = this.middle;
+      const { side, room } = PICTURE, [x, y] = this.middle;
       const whole = fields.findIndex((size) => size >= resolution);
       fields.forEach((size, i) => {
-        const width = Math.min((size / resolution) * side, 2 * room), { halo, line, label } = this.squares[i];
+        // Up to the first that holds the whole image, as far as there is room around it.
+        const width = (size / resolution) * side, { group, halo, line, label } = this.squares[i];
+        const drawn = width <= room && (whole < 0 || i <= whole);
+        group.setAttribute("visibility", drawn ? "visible" : "hidden");
+        if (!drawn) return;
         for (const rect of [halo, line]) {
           rect.setAttribute("x", x - width / 2);
           rect.setAttribute("y", y - width / 2);
@@ -246,8 +256,7 @@
           rect.setAttribute("height", width);
         }
         line.setAttribute("class", i === whole ? "line whole" : "line");
-        const shown = width > 26 && width < room - 4;
-        label.setAttribute("visibility", shown ? "visible" : "hidden");
+        label.setAttribute("visibility", width > 26 ? "inherit" : "hidden");
         label.setAttribute("x", x - width / 2 + 3);
         label.setAttribute("y", y - width / 2 + 12);
       });

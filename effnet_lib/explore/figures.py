@@ -29,10 +29,11 @@ STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.constrained_layout.use": True,
+    # White, for notebooks whose theme is dark; the book's style blends it into the page.
+    "figure.facecolor": "white",
     "font.size": 10,
     "grid.color": "#e3e8ed",
     "legend.frameon": False,
-    "savefig.transparent": True,
     "svg.hashsalt": "effnet",  # the same figure gives the same file
     "text.color": COLORS["ink"],
     "xtick.color": COLORS["soft"],

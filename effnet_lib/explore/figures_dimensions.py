@@ -55,26 +55,36 @@ def _draw_network(axes, variant: Variant, color: str) -> None:
 
 def plot_dimension_gains() -> Figure:
     """What about four times the cost gains in top-1 accuracy, in each of four ways, by the paper."""
-    titles = {"b0": "EfficientNet-B0", "mobilenet_v2": "MobileNetV2", "resnet50": "ResNet-50"}
+    titles = {
+        "b0": "EfficientNet-B0",
+        "mobilenet_v1": "MobileNetV1",
+        "mobilenet_v2": "MobileNetV2",
+        "resnet50": "ResNet-50",
+    }
     with house_style():
-        figure = Figure(figsize=(7, 2.5))
-        panels = figure.subplots(1, 3, sharey=True, sharex=True)
-        for axes, (base, title) in zip(panels, titles.items()):
+        figure = Figure(figsize=(4.8, 3.9))
+        panels = figure.subplots(2, 2, sharey=True, sharex=True)
+        for axes, (base, title) in zip(panels.flat, titles.items()):
             none, *rows = published_study(base)
-            for place, row in enumerate(rows):
-                gain = row.accuracy - none.accuracy
-                axes.barh(-place, gain, color=_COLOR[row.dimension], height=0.66)
-                axes.text(gain + 0.12, -place, f"{row.accuracy:.1f}", va="center", fontsize=9)
+            tried = {row.dimension: row.accuracy for row in rows}
+            for place, name in enumerate(_ALL):
+                if name not in tried:
+                    axes.text(0.12, -place, "not tried", va="center", fontsize=9, color=COLORS["soft"])
+                    continue
+                gain = tried[name] - none.accuracy
+                axes.barh(-place, gain, color=_COLOR[name], height=0.66)
+                axes.text(gain + 0.12, -place, f"{tried[name]:.1f}", va="center", fontsize=9)
             axes.set_title(f"{title}, {none.accuracy:.1f} %", fontsize=10, loc="left")
             axes.set_yticks([-place for place in range(4)], _ALL)
-            axes.set_xlim(0, 6.4)
+            axes.set_xlim(0, 6.9)
+            axes.set_xticks(range(7))
             axes.grid(axis="y", visible=False)
             axes.set_axisbelow(True)
             axes.spines["left"].set_visible(False)
             axes.tick_params(axis="y", length=0)
-        for label in panels[0].get_yticklabels():
+        for label in (label for axes in panels[:, 0] for label in axes.get_yticklabels()):
             label.set_color(_COLOR[label.get_text()])
-        figure.supxlabel("points of ImageNet top-1 gained over the base; at the bars: top-1 in per cent", fontsize=9)
+        figure.supxlabel("points of ImageNet top-1 gained; at the bars: top-1, %", fontsize=9.5)
     return figure
 
 
@@ -87,8 +97,9 @@ def plot_single_dimensions(study: Sequence[ScaledNetwork] | None = None) -> Figu
     """
     study = dimension_study() if study is None else study
     with house_style():
-        figure = Figure(figsize=(7, 3.4))
-        panels = figure.subplots(1, 2 if study else 1, squeeze=False)[0]
+        # One above the other, so that both can be read on a phone.
+        figure = Figure(figsize=(4.8, 6.6 if study else 3.5))
+        panels = figure.subplots(2 if study else 1, 1, squeeze=False)[:, 0]
         _plot_published(panels[0])
         if study:
             _plot_study(panels[1], study)
@@ -99,21 +110,22 @@ def _plot_published(axes) -> None:
     none, *rows = published_study()
     base = count_cost("b0").multiply_adds
     axes.axhline(SATURATION, color=COLORS["soft"], linestyle="--", linewidth=1)
-    axes.text(0.95, SATURATION + 0.06, "where one dimension alone flattens", color=COLORS["soft"], fontsize=8.5)
+    axes.text(10.6, SATURATION + 0.07, "one dimension flattens here", color=COLORS["soft"], fontsize=9, ha="right")
     for row in rows:
         cost = count_cost(scale_by(**row.factors)).multiply_adds / base
         color = _COLOR[row.dimension]
-        axes.plot([1, cost], [none.accuracy, row.accuracy], color=color, linewidth=1.2, alpha=0.6)
+        # Dotted, to tell what belongs together: between the two points nothing was measured.
+        axes.plot([1, cost], [none.accuracy, row.accuracy], color=color, linestyle=":", linewidth=0.9)
         axes.plot(cost, row.accuracy, "o", color=color)
-        shift = {"depth": (8, -9), "width": (8, -18), "resolution": (8, 4)}.get(row.dimension, (8, -3))
+        shift = {"depth": (9, -7), "width": (9, -19), "resolution": (9, 5)}.get(row.dimension, (9, -3))
         label = f"{row.dimension}  {row.accuracy:.1f}"
-        axes.annotate(label, (cost, row.accuracy), shift, textcoords="offset points", color=color, fontsize=9)
+        axes.annotate(label, (cost, row.accuracy), shift, textcoords="offset points", color=color, fontsize=9.5)
     axes.plot(1, none.accuracy, "o", color=COLORS["soft"])
-    axes.annotate(f"B0  {none.accuracy:.1f}", (1, none.accuracy), (7, -4), textcoords="offset points", fontsize=9)
-    _cost_axis(axes, (0.9, 9))
+    axes.annotate(f"B0  {none.accuracy:.1f}", (1, none.accuracy), (9, -7), textcoords="offset points", fontsize=9.5)
+    _cost_axis(axes, (0.9, 11))
     axes.set_ylim(76.8, 81.7)
     axes.set_ylabel("ImageNet top-1, %")
-    axes.set_title("in the paper", fontsize=10, loc="left")
+    axes.set_title("B0 scaled four ways (Table 7)", fontsize=10, loc="left")
 
 
 def _plot_study(axes, study: Sequence[ScaledNetwork]) -> None:
@@ -172,7 +184,7 @@ def plot_influence(influence: Sequence, fields: Sequence[ReceptiveField], share:
     of the influence. Arguments as for :func:`influence_side`, one of each for every map.
     """
     with house_style():
-        figure = Figure(figsize=(7, 7 / len(influence) + 0.4))
+        figure = Figure(figsize=(4.8, 4.8 / len(influence) + 0.35))
         for axes, heat, field in zip(figure.subplots(1, len(influence)), influence, fields):
             heat = np.asarray(heat)
             size, middle = len(heat), _middle(len(heat), field)
@@ -180,7 +192,7 @@ def plot_influence(influence: Sequence, fields: Sequence[ReceptiveField], share:
             for side, color in ((field.size, "depth"), (influence_side(heat, field, share), "width")):
                 corner = (middle - side / 2, middle - side / 2)
                 axes.add_patch(Rectangle(corner, side, side, fill=False, color=COLORS[color], linewidth=1.8))
-            axes.set_title(f"stage {field.stage}, {size} pixels", fontsize=9.5)
+            axes.set_title(f"stage {field.stage}, {size} px", fontsize=9.5)
             axes.set(xticks=[], yticks=[], xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
             axes.grid(False)
             axes.spines[:].set_visible(True)

@@ -120,10 +120,29 @@ def test_another_budget_takes_the_network_along(open_page):
     page.get_by_role("button", name="width", exact=True).click()
     page.get_by_role("radio", name="8 × B0").check()
     assert_shows(page, width=budget(8)["width"][1])
+
+
+def lit(page):
+    """The budget and the way that are pressed."""
+    return page.evaluate(
+        """[document.querySelector('[data-control=dim_budget] input:checked')?.value,
+            document.querySelector('[data-way][aria-pressed=true]')?.dataset.way]"""
+    )
+
+
+def test_a_budget_is_lit_only_while_it_is_spent(open_page):
+    page = open_page()
+    assert lit(page) == [None, None]
+    page.get_by_role("radio", name="8 × B0").check()  # no preset before: on all three
+    assert_shows(page, **dict(zip(NAMES, budget(8)["all three"])))
+    assert lit(page) == ["8", "all three"]
     page.evaluate(SET, {"depth": 3})  # no longer a preset
-    page.get_by_role("radio", name="2 × B0").check()
-    assert_shows(page, depth=3, width=budget(8)["width"][1])
-    assert page.locator("[data-way][aria-pressed=true]").count() == 0
+    assert lit(page) == [None, None]
+    page.get_by_role("button", name="width", exact=True).click()
+    assert_shows(page, width=budget(4)["width"][1])
+    assert lit(page) == ["4", "width"]
+    page.get_by_role("button", name="Reset").click()
+    assert lit(page) == [None, None]
 
 
 def test_the_papers_networks_tell_their_accuracy(open_page):
@@ -164,12 +183,24 @@ def test_the_picture_is_to_scale(open_page):
         box = page.locator(".effnet-picture rect.line").nth(i).bounding_box()
         assert box["width"] / image["width"] == pytest.approx(field.size / 448, abs=0.02)
         assert box["x"] + box["width"] / 2 == pytest.approx(image["x"] + image["width"] / 2, abs=1)
+    for i, field in enumerate(receptive_field("b0")):  # none beyond the first that holds the image
+        assert page.locator(".effnet-picture rect.line").nth(i).is_visible() == (field.size <= 339), i
     assert page.locator("canvas").evaluate("(c) => [c.width, c.height]") == [64, 64]
     # The glass shows the scene: an eye has a light and a dark place.
     tones = page.locator("canvas").evaluate(
         "(c) => [...c.getContext('2d').getImageData(0, 0, 64, 64).data].filter((_, i) => i % 4 === 0)"
     )
     assert min(tones) < 60 and max(tones) > 230
+
+
+@pytest.mark.parametrize("resolution", [1, 1.5, 1.9, 2.5, 3])
+def test_squares_leave_room_for_the_caption(open_page, resolution):
+    page = open_page(f"#dim_resolution={resolution}")
+    picture = page.locator(".effnet-picture > div > svg").bounding_box()
+    caption = page.locator(".effnet-picture .caption").last.bounding_box()
+    squares = [square.bounding_box() for square in page.locator(".effnet-picture rect.line").all() if square.is_visible()]
+    assert min(box["y"] for box in squares) >= picture["y"]
+    assert max(box["y"] + box["height"] for box in squares) <= caption["y"] - 2
 
 
 def test_typed_values_are_clamped_and_explained(open_page):
@@ -183,9 +214,13 @@ def test_typed_values_are_clamped_and_explained(open_page):
 
 
 def test_the_address_keeps_the_state_and_reset_clears_it(open_page):
-    page = open_page("#dim_depth=2&dim_width=1.5&dim_budget=8")
-    assert_shows(page, depth=2, width=1.5)
-    assert page.locator("[value='8']").is_checked()
+    page = open_page()
+    page.get_by_role("radio", name="8 × B0").check()
+    page.get_by_role("button", name="width", exact=True).click()
+    page.wait_for_function("location.hash.includes('dim_budget=8') && location.hash.includes('dim_width')")
+    page.reload()
+    assert lit(page) == ["8", "width"]
+    page.evaluate(SET, {"depth": 2, "width": 1.5})
     page.evaluate(SET, {"resolution": 1.25})
     page.wait_for_function("location.hash.includes('dim_resolution=1.25')")
     page.reload()
