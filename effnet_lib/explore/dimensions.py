@@ -8,7 +8,7 @@ from ..receptive import receptive_field
 from ..scaling import compound_scaling
 from ..studies import published_study
 from ..variants import Variant, get_variant, scale_by
-from .element import Explorer, table
+from .element import Explorer, model_base, table
 
 #: (smallest, largest) of the sliders; their steps are 0.01.
 RANGES = {"depth": (0.5, 8.0), "width": (0.5, 3.0), "resolution": (0.5, 3.0)}
@@ -39,16 +39,7 @@ def dimensions_explorer() -> Explorer:
 def _data() -> dict:
     base = get_variant("b0")
     return {
-        "base": {
-            "resolution": base.resolution,
-            "stem": base.stem_channels,
-            "head": base.head_channels,
-            "round_limit": base.round_limit,
-            "stages": [
-                [s.operator, s.kernel_size, s.stride, s.expand_ratio, s.channels, s.layers, s.se_ratio]
-                for s in base.stages
-            ],
-        },
+        "base": model_base(base),
         "ranges": RANGES,
         "bytes": BYTES,
         "budgets": [[f"{times}", f"{times} × B0", budget(times)] for times in (2, 4, 8)]

@@ -11,6 +11,8 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from ..variants import Variant
+
 
 class Explorer:
     """A figure to drag. The last expression of a cell shows it; :meth:`save` writes a page.
@@ -80,6 +82,20 @@ def table(header: list[str], rows: list[list], caption: str) -> str:
         f"<table><caption>{html.escape(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def model_base(variant: Variant) -> dict:
+    """A variant as ``model.js`` takes it, to scale and to count."""
+    return {
+        "resolution": variant.resolution,
+        "stem": variant.stem_channels,
+        "head": variant.head_channels,
+        "round_limit": variant.round_limit,
+        "stages": [
+            [s.operator, s.kernel_size, s.stride, s.expand_ratio, s.channels, s.layers, s.se_ratio]
+            for s in variant.stages
+        ],
+    }
 
 
 @cache

@@ -5,7 +5,7 @@ import math
 from ..cost import count_cost
 from ..scaling import ALPHA, BETA, GAMMA, compound_scaling
 from ..variants import Variant, get_variant, list_variants, scale_variant
-from .element import Explorer, table
+from .element import Explorer, model_base, table
 
 RELEASED = [name for name in list_variants("v1") if name <= "b7"]
 
@@ -32,16 +32,7 @@ def phi_explorer() -> Explorer:
 def _data() -> dict:
     base = get_variant("b0")
     return {
-        "base": {
-            "resolution": base.resolution,
-            "stem": base.stem_channels,
-            "head": base.head_channels,
-            "round_limit": base.round_limit,
-            "stages": [
-                [s.operator, s.kernel_size, s.stride, s.expand_ratio, s.channels, s.layers, s.se_ratio]
-                for s in base.stages
-            ],
-        },
+        "base": model_base(base),
         "operators": [row.operator for row in count_cost(base).stages],
         "constants": {"alpha": ALPHA, "beta": BETA, "gamma": GAMMA},
         "ranges": RANGES,

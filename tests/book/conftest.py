@@ -133,3 +133,36 @@ def visit(browser, book, server):
         each.context.close()
     for each in visits:
         each.silent()
+
+
+#: Moves sliders and makes choices, by the names of their controls, as a reader would.
+SET = """(values) => {
+  for (const [name, value] of Object.entries(values)) {
+    const radio = document.querySelector(`[data-control=${name}] input[type=radio][value="${value}"]`);
+    if (radio) { radio.click(); continue; }
+    const range = document.querySelector(`input[type=range][name=${name}]`);
+    range.value = value;
+    range.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+}"""
+
+
+@pytest.fixture
+def open_saved(browser):
+    """Opens the page of its own that an explorer saved; what it says or asks for fails the test."""
+    contexts, said = [], []
+
+    def open_saved(address, hash="", besides=(), **options):
+        options.setdefault("viewport", {"width": 1000, "height": 900})
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda r: r.url.startswith((address, *besides)) or said.append(f"request: {r.url[:80]}"))
+        page.goto(address + hash)
+        return page
+
+    yield open_saved
+    for context in contexts:
+        context.close()
+    assert not said, said

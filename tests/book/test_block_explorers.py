@@ -7,18 +7,11 @@ import pytest
 from effnet_lib import block_cost, block_explorer, stochastic_depth_explorer
 from effnet_lib.explore import block, depth
 
+from .conftest import SET
+
 CHAPTER = "chapters/04_mbconv.html"
 EXPLORERS = {"block": block_explorer, "depth": stochastic_depth_explorer}
 
-SET = """(values) => {
-  for (const [name, value] of Object.entries(values)) {
-    const radio = document.querySelector(`[data-control=${name}] input[type=radio][value="${value}"]`);
-    if (radio) { radio.click(); continue; }
-    const range = document.querySelector(`input[type=range][name=${name}]`);
-    range.value = value;
-    range.dispatchEvent(new Event("input", { bubbles: true }));
-  }
-}"""
 TABLE = """() => Object.fromEntries([...document.querySelectorAll("effnet-block-explorer tr[data-kind]")].map((row) =>
   [row.dataset.kind, [...row.querySelectorAll("td")].map((cell) => Number(cell.dataset.value))]))"""
 CARDS = """() => Object.fromEntries([...document.querySelectorAll("effnet-depth-explorer output[data-field]")].map((out) =>
@@ -32,24 +25,8 @@ def addresses(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(browser, addresses):
-    """Opens an explorer's own page; whatever the console says fails the test."""
-    contexts, said = [], []
-
-    def open_page(name, hash="", **options):
-        options.setdefault("viewport", {"width": 1000, "height": 900})
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda r: r.url.startswith("file:") or said.append(f"request: {r.url}"))
-        page.goto(addresses[name] + hash)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not said, said
+def open_page(open_saved, addresses):
+    return lambda name, hash="", **options: open_saved(addresses[name], hash, **options)
 
 
 def random_position(choose):

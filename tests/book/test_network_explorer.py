@@ -1,6 +1,7 @@
 """The network explorer in a real browser: its figures, its controls, and what it is without scripts."""
 
 import re
+from functools import partial
 
 import pytest
 
@@ -31,24 +32,8 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(browser, address):
-    """Opens the explorer's own page; whatever the console says fails the test."""
-    contexts, said = [], []
-
-    def open_page(hash="", **options):
-        options.setdefault("viewport", {"width": 1000, "height": 1200})
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda r: r.url.startswith(address) or said.append(f"request: {r.url}"))
-        page.goto(address + hash)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not said, said
+def open_page(open_saved, address):
+    return partial(open_saved, address, viewport={"width": 1000, "height": 1200})
 
 
 def steps(name):

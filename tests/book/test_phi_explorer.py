@@ -2,11 +2,14 @@
 
 import random
 import re
+from functools import partial
 
 import pytest
 
 from effnet_lib import compound_scaling, count_cost, phi_explorer, scale_variant
 from effnet_lib.explore.phi import RANGES
+
+from .conftest import SET
 
 FIELDS = ("layers", "channels", "resolution", "parameters", "multiply_adds")
 
@@ -21,13 +24,6 @@ READ = """() => {
       [...row.querySelectorAll("td[data-field]")].map((cell) => [cell.dataset.field, number(cell)])),
   };
 }"""
-SET = """(values) => {
-  for (const [name, value] of Object.entries(values)) {
-    const range = document.querySelector(`input[type=range][name=${name}]`);
-    range.value = value;
-    range.dispatchEvent(new Event("input", { bubbles: true }));
-  }
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -36,24 +32,8 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(browser, address):
-    """Opens the explorer's own page; whatever the console says fails the test."""
-    contexts, said = [], []
-
-    def open_page(hash="", **options):
-        options.setdefault("viewport", {"width": 1000, "height": 900})
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda r: r.url.startswith(address) or said.append(f"request: {r.url}"))
-        page.goto(address + hash)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not said, said
+def open_page(open_saved, address):
+    return partial(open_saved, address)
 
 
 def assert_shows(page, phi, **constants):

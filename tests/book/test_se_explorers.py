@@ -10,15 +10,8 @@ import pytest
 from effnet_lib import count_cost, gates_explorer, get_variant, se_explorer
 from effnet_lib.explore.se import CHANNELS, EXPANSIONS, RATIOS, with_squeeze
 
-SET = """(values) => {
-  for (const [name, value] of Object.entries(values)) {
-    const range = document.querySelector(`input[type=range][name=${name}]`);
-    if (range) {
-      range.value = value;
-      range.dispatchEvent(new Event("input", { bubbles: true }));
-    } else document.querySelector(`[data-control=${name}] input[value="${value}"]`).click();
-  }
-}"""
+from .conftest import SET
+
 OUTPUTS = """() => Object.fromEntries([...document.querySelectorAll("output[data-field]")].map(
   (output) => [output.dataset.field, Number(output.dataset.value)]))"""
 
@@ -30,24 +23,8 @@ def addresses(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(browser, addresses):
-    """Opens an explorer's own page; whatever the console says fails the test."""
-    contexts, said = [], []
-
-    def open_page(name, hash="", **options):
-        options.setdefault("viewport", {"width": 1000, "height": 900})
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda r: r.url.startswith((addresses[name], "data:")) or said.append(r.url[:80]))
-        page.goto(addresses[name] + hash)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not said, said
+def open_page(open_saved, addresses):
+    return lambda name, hash="", **options: open_saved(addresses[name], hash, ("data:",), **options)
 
 
 # What a setting costs, counted by the library: a network of one block, with its SE and without.
