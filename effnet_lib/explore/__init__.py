@@ -1,20 +1,24 @@
 """Explorers: figures that a reader drags, in a notebook and in the built page alike."""
 
 from .block import block_explorer
+from .budget import budget_explorer
 from .depth import stochastic_depth_explorer
 from .dimensions import dimensions_explorer
 from .element import Explorer
 from .network import network_explorer
 from .phi import phi_explorer
 from .se import gates_explorer, se_explorer
+from .training import training_explorer
 
 __all__ = [
     "Explorer",
     "block_explorer",
+    "budget_explorer",
     "dimensions_explorer",
     "gates_explorer",
     "network_explorer",
     "phi_explorer",
     "se_explorer",
     "stochastic_depth_explorer",
+    "training_explorer",
 ]

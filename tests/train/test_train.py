@@ -15,12 +15,14 @@ from effnet_lib.cli import main
 from effnet_lib.train import ConfigError, LivePlot, make_config, train
 from effnet_lib.train.checkpoint import load_latest
 from effnet_lib.train.config import make_variant
-from effnet_lib.train.engine import fit
+from effnet_lib.train.engine import fit, training_step
 from effnet_lib.train.report import confusion_matrix, worst_mistakes
 
 
-def test_the_training_loop_is_one_function_that_a_chapter_can_show():
-    assert len(inspect.getsource(fit).splitlines()) < 60
+@pytest.mark.parametrize("part", [fit, training_step])
+def test_the_training_loop_is_two_functions_that_a_chapter_can_show(part):
+    lines = inspect.getsource(part).splitlines()
+    assert len(lines) <= 25 and max(map(len, lines)) <= 80
 
 
 def test_no_notebook_packages_are_needed():
