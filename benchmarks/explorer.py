@@ -16,12 +16,14 @@ from playwright.sync_api import sync_playwright
 
 from effnet_lib import (
     block_explorer,
+    budget_explorer,
     dimensions_explorer,
     gates_explorer,
     network_explorer,
     phi_explorer,
     se_explorer,
     stochastic_depth_explorer,
+    training_explorer,
 )
 from tools.browser import ensure_browser
 
@@ -41,6 +43,9 @@ EXPLORERS = (
     (stochastic_depth_explorer, "sd_rate", "04_mbconv"),
     (stochastic_depth_explorer, "sd_draws", "04_mbconv"),
     (network_explorer, "walk_step", "05_efficientnet_b0"),
+    (training_explorer, "tr_epoch", "11_train_on_gpu"),
+    (budget_explorer, "bud_gpus", "11_train_on_gpu"),
+    (budget_explorer, "bud_rate", "11_train_on_gpu"),
 )
 
 SWEEP = """async (slider) => {

@@ -97,7 +97,8 @@
       });
       const shown = entry.mistakes.length;
       put(this.worst, wrong === 0 ? "No validation image is named wrongly." : shown < wrong
-        ? `The ${shown} worst of ${wrong} mistakes (the surest wrong answers first):` : `${wrong === 1 ? "The one mistake" : `All ${wrong} mistakes`} (the surest wrong answer first):`);
+        ? `The ${shown} worst of ${wrong} mistakes, the largest loss first: what it is → what the network says, and how sure it is`
+        : `${wrong === 1 ? "The one mistake" : `All ${wrong} mistakes, the largest loss first`}: what it is → what the network says, and how sure it is`);
       this.pictures();
       this.drawing.show(at);
     }
@@ -111,7 +112,7 @@
         if (!mistake) return;
         const [tile, label, predicted, probability] = mistake;
         put(text, `${classes[label]} → ${classes[predicted]}`);
-        put(small, `${Math.round(100 * probability)} % sure`);
+        put(small, `${Math.round(100 * probability)} %`);
         if (ready && context.shown !== tile) {
           context.shown = tile;
           context.drawImage(this.sprite, tile * size, 0, size, size, 0, 0, size, size);
@@ -173,13 +174,14 @@
       this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
       this.svg.setAttribute("height", this.height);
       const x = (time) => this.left + (time / total) * this.reach;
-      const most = Math.max(...steps.map((s) => s[1]), ...epochs.map((e) => Math.max(e.train_loss, e.validation_loss)));
+      // The axis is the training loss's; averaged weights may be far above it at first.
+      const most = this.most = 1.1 * Math.max(...steps.map((s) => s[1]), ...epochs.map((e) => e.train_loss));
       const fast = Math.max(...steps.map((s) => s[2]));
       const y = (panel, share) => tops[panel] + highs[panel] * (1 - share);
       const path = (points) => points.map(([a, b], i) => `${i ? "L" : "M"}${a.toFixed(1)} ${b.toFixed(1)}`).join("");
       const series = {
         train: epochs.map((e) => [x(e.epoch), y(0, e.train_loss / most)]),
-        validation: epochs.map((e) => [x(e.epoch), y(0, e.validation_loss / most)]),
+        validation: epochs.map((e) => [x(e.epoch), y(0, Math.min(1, e.validation_loss / most))]),
         accuracy: epochs.map((e) => [x(e.epoch), y(1, e.right / images)]),
         rate: epochs.map((e) => [x(e.epoch), y(2, this.rateAt(e.epoch) / fast)]),
       };
@@ -194,7 +196,7 @@
         if (text !== undefined) put(node, text);
       };
       this.titles.forEach((title, i) => place(title, this.left, tops[i] - 7, "start"));
-      place(this.keys[0], this.left + this.reach - 74, tops[0] - 7, "end");
+      place(this.keys[0], this.left + this.reach - 108, tops[0] - 7, "end");
       place(this.keys[1], this.left + this.reach, tops[0] - 7, "end");
       const tops3 = [most.toFixed(1), "100 %", String(Number(fast.toPrecision(2)))];
       tops3.forEach((text, i) => {
@@ -220,6 +222,7 @@
         this.dots[i].setAttribute("cx", x);
         this.dots[i].setAttribute("cy", y);
       });
+      put(this.keys[1], entry.validation_loss > this.most ? "validation: above" : "validation");
       const label = `Curves over ${this.data.total} epochs. After epoch ${entry.epoch}: training loss ${entry.train_loss.toFixed(2)}, ` +
         `validation loss ${entry.validation_loss.toFixed(2)}, ${percent(entry.right / this.data.images)} right.`;
       if (this.svg.getAttribute("aria-label") !== label) this.svg.setAttribute("aria-label", label);
