@@ -42,6 +42,7 @@ _PUBLIC = {
     "receptive": ("ReceptiveField", "receptive_field"),
     "records": ("list_recorded", "recorded"),
     "studies": ("ScaledNetwork", "dimension_study", "published_study"),
+    "studies_v2": ("FusedNetwork", "progressive_study", "published_fused_study", "published_size_study"),
     "deploy": ("ConvAct", "InferenceNet", "fold_batch_norm", "optimize_for_inference"),
     "export": ("ExportError", "Exported", "export_model"),
     "quantize": ("Quantized", "load_images", "quantize_model"),

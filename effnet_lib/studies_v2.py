@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from .studies import RESULTS
+from .records import RESULTS
 
 _PAPER = "Tan & Le 2021, arXiv:2104.00298"
 
@@ -56,8 +56,8 @@ def published_size_study() -> dict[int, dict[int, tuple[float, float]]]:
     """Accuracy by image size and strength of RandAugment, for one network of V2's search space.
 
     Returns:
-        By the side of the image in pixels, then by the magnitude of RandAugment: the mean of three
-        runs and their standard deviation, ImageNet top-1 in per cent.
+        The mean of three runs and their standard deviation, ImageNet top-1 in per cent, under the side
+        of the image in pixels, and under the magnitude of RandAugment.
 
     Source: Tan & Le 2021, arXiv:2104.00298, Table 5.
 
