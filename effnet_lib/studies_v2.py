@@ -77,7 +77,7 @@ class ProgressiveRun:
     """Our own runs with one schedule; see :func:`progressive_study`.
 
     Attributes:
-        schedule: ``"none"``, ``"paper"`` or ``"code"``.
+        schedule: ``"none"``, ``"size"``, ``"paper"`` or ``"code"``, as in a run's settings.
         accuracy: mean top-1 accuracy on test images in per cent.
         minutes: mean time of a run.
         runs: the accuracy of each run.
@@ -119,6 +119,6 @@ def progressive_study(place: str | Path | None = None, tag: str = "progressive")
             tuple(100 * record["final"]["test_accuracy"] for _, record in found[schedule]),
             ", ".join(name for name, _ in found[schedule]),
         )
-        for schedule in ("none", "paper", "code")
+        for schedule in ("none", "size", "paper", "code")
         if found[schedule]
     )

@@ -2,7 +2,7 @@
 
 from ..cost import block_cost, count_cost
 from ..train.progressive import image_size, paper_rule, progressive_stages, training_cost
-from ..variants import get_variant
+from ..variants import Variant, as_variant, get_variant
 from .exercise import Exercise
 
 
@@ -20,16 +20,16 @@ def _strength(low: float, high: float, stages: int, epochs: int, epoch: int) -> 
     return paper_rule(low, high, epoch * stages // epochs, stages)
 
 
-def tensorflow_count(name: str) -> int:
+def tensorflow_count(variant: Variant | str) -> int:
     """Parameters with the running mean and variance of each channel that batch norm sees."""
-    variant = get_variant(name)
+    variant = as_variant(variant)
     channels, seen = variant.stem_channels, variant.stem_channels + variant.head_channels
     for stage in variant.stages:
         for _ in range(stage.layers):
             cost = block_cost(stage.operator, channels, stage.channels, expand_ratio=stage.expand_ratio, resolution=8)
             seen += sum(layer.out_channels for layer in cost.layers if layer.parameters)
             channels = stage.channels
-    return count_cost(name).parameters + 2 * seen
+    return count_cost(variant).parameters + 2 * seen
 
 
 def _share(name: str, first: int, last: int, stages: int) -> float:

@@ -120,7 +120,7 @@ def plot_size_study(runs: Sequence[ProgressiveRun] | None = None) -> Figure:
             losses = [accuracy - best for accuracy, _ in rows.values()]
             spread = [deviation for _, deviation in rows.values()]
             axes.errorbar(list(rows), losses, spread, color=color, marker="o", markersize=4, capsize=2)
-            shift = {128: (6, -4), 192: (6, -2), 300: (6, -2)}[size]
+            shift = {128: (6, -4), 192: (6, -9), 300: (6, 1)}[size]
             axes.annotate(f"{size} px, best {best:.1f}", (15, losses[-1]), shift, textcoords="offset points", color=color, fontsize=9.5)
         axes.set_xticks(list(rows))
         axes.set_xlim(4.5, 19.5)
@@ -128,7 +128,7 @@ def plot_size_study(runs: Sequence[ProgressiveRun] | None = None) -> Figure:
         axes.set_xlabel("magnitude of RandAugment")
         axes.set_ylabel("points below the best")
         if runs:
-            labels = {"none": "one size", "paper": "paper’s schedule", "code": "code’s schedule"}
+            labels = {"none": "one size", "size": "image alone grows", "paper": "paper’s schedule", "code": "code’s schedule"}
             for run in runs:
                 axes = panels[1]
                 axes.plot([run.minutes] * len(run.runs), run.runs, "o", color=COLORS["depth"])

@@ -110,7 +110,7 @@
         <p class="effnet-note" role="alert"></p>
         <div class="prog-views">
           <figure class="prog-picture">
-            <div><canvas aria-hidden="true"></canvas><svg role="img" aria-label="" viewBox="0 0 ${PICTURE.view} ${PICTURE.view}"></svg></div>
+            <div><canvas aria-hidden="true"></canvas><svg role="img" aria-label="A photograph at the size of the epoch" viewBox="0 0 ${PICTURE.view} ${PICTURE.view}"></svg></div>
             <figcaption></figcaption>
           </figure>
           <figure class="prog-chart"><svg class="prog-lanes" role="img" aria-label="" viewBox="0 0 ${LANES.width} ${LANES.height}"></svg></figure>
@@ -238,6 +238,7 @@
         words.push(`mixed with ${percent(mixed)} of another picture, the mean for this α`);
       }
       this.picture.paint(pixels, draw.side);
+      if (!this.picture.told) this.picture.describe(this.stages[this.now].size, draw.title);
       put(this.caption, `${draw.title}: ${words.join(", ")}.`);
     }
 
@@ -292,6 +293,7 @@
     }
 
     describe(size, caption) {
+      this.told = true;
       this.root.setAttribute("aria-label", `A photograph in a square of ${size} pixels, among outlines of the sizes to come. ${caption}`);
     }
   }

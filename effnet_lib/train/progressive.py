@@ -6,7 +6,7 @@ Source: Tan & Le 2021, arXiv:2104.00298, Algorithm 1 and Table 6; google/automl,
 than the standard library.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..cost import count_cost
 from ..scaling import positive_int
@@ -161,11 +161,13 @@ def make_stages(config: Config, resolution: int, dropout: float) -> list[Stage]:
     By the paper's rule everything that it names grows: the image side from ``min_resolution`` to
     ``resolution``, RandAugment from 5 to ``magnitude``, dropout from 0.1 to ``dropout``, mixup
     from 0 to ``config.mixup``. The released code gives the images other sizes, leaves dropout
-    alone, where its ramp is commented out, and lets CutMix grow as well.
+    alone, where its ramp is commented out, and lets CutMix grow as well. ``"size"`` takes the
+    paper's sizes and nothing else.
     """
+    last = Stage(resolution, config.magnitude, dropout, config.mixup, config.cutmix)
     if config.progressive == "none":
-        return [Stage(resolution, config.magnitude, dropout, config.mixup, config.cutmix)]
-    paper = config.progressive == "paper"
+        return [last]
+    paper = config.progressive != "code"
     stages = []
     for i in range(config.stages):
 
@@ -173,9 +175,13 @@ def make_stages(config: Config, resolution: int, dropout: float) -> list[Stage]:
             return paper_rule(min(low, high), high, i, config.stages)
 
         smallest = min(config.min_resolution, resolution)
+        size = image_size(smallest, resolution, i, config.stages, "paper" if paper else "code")
+        if config.progressive == "size":
+            stages.append(replace(last, resolution=size))
+            continue
         stages.append(
             Stage(
-                image_size(smallest, resolution, i, config.stages, config.progressive),
+                size,
                 grown(5.0, config.magnitude),
                 grown(0.1, dropout) if paper else dropout,
                 grown(0.0, config.mixup),

@@ -1,7 +1,7 @@
 import pytest
 
 from effnet_lib import count_cost, get_variant
-from effnet_lib.train import make_config
+from effnet_lib.train import all_experiments, make_config
 from effnet_lib.train.progressive import (
     RELEASED_CODE,
     RULES,
@@ -46,6 +46,24 @@ def test_cutmix_grows_in_the_code_only():
     ramps = {rule: make_stages(make_config("cifar", {"progressive": rule}), 32, 0.2) for rule in RULES}
     assert [s.cutmix for s in ramps["paper"]] == [1.0] * 4
     assert [s.cutmix for s in ramps["code"]] == pytest.approx([0, 1 / 3, 2 / 3, 1])
+
+
+def test_the_image_alone_can_grow_to_compare():
+    both = [make_stages(make_config("paper", {"progressive": p, "magnitude": 15.0, "mixup": 0.2}), 300, 0.3) for p in ("paper", "size")]
+    assert [s.resolution for s in both[1]] == [s.resolution for s in both[0]] == [128, 185, 243, 300]
+    assert {(s.magnitude, s.dropout, s.mixup, s.cutmix) for s in both[1]} == {(15.0, 0.3, 0.2, 0.0)}
+    ends = [[getattr(s[-1], name) for name in ("magnitude", "dropout", "mixup", "cutmix")] for s in both]
+    assert ends[1] == pytest.approx(ends[0])
+
+
+def test_in_the_experiment_everything_grows_that_should():
+    arms = all_experiments()["progressive"]
+    stages = {arm: make_stages(arms.config(arm, 0, "cifar10"), 32, 0.2) for arm in arms.arms}
+    assert list(stages) == ["fixed", "size", "paper", "code"]
+    for arm, rows in stages.items():
+        assert (rows[0].resolution < rows[-1].resolution) == (arm != "fixed")
+        assert (rows[0].magnitude < rows[-1].magnitude) == (arm in ("paper", "code"))
+        assert rows[-1] == stages["fixed"][0]
 
 
 @pytest.mark.parametrize("name", TABLE_6)
