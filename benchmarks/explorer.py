@@ -21,6 +21,7 @@ from effnet_lib import (
     gates_explorer,
     network_explorer,
     phi_explorer,
+    progressive_explorer,
     se_explorer,
     stochastic_depth_explorer,
     training_explorer,
@@ -46,6 +47,9 @@ EXPLORERS = (
     (training_explorer, "tr_epoch", "11_train_on_gpu"),
     (budget_explorer, "bud_gpus", "11_train_on_gpu"),
     (budget_explorer, "bud_rate", "11_train_on_gpu"),
+    (progressive_explorer, "prog_epoch", "07_efficientnet_v2"),
+    (progressive_explorer, "prog_stages", "07_efficientnet_v2"),
+    (progressive_explorer, "prog_last", "07_efficientnet_v2"),
 )
 
 SWEEP = """async (slider) => {
