@@ -160,6 +160,16 @@ def test_live_plot(tree, tmp_path):
     assert updates == [2, 2]
 
 
+def test_a_live_plot_says_how_far_the_run_is(monkeypatch):
+    pytest.importorskip("IPython")
+    now = [100.0]
+    monkeypatch.setattr("effnet_lib.train.progress.time.monotonic", lambda: now[0])
+    plot = LivePlot(8, lambda history, epochs: None)
+    now[0] = 130.0
+    assert plot.status(2) == "epoch 2 of 8, about 00:01:30 left"
+    assert plot.status(8) == "8 epochs" == LivePlot().status(8)
+
+
 def test_a_bar_on_a_terminal(tree, tmp_path, monkeypatch, capsys):
     pytest.importorskip("tqdm")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
