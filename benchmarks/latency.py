@@ -10,17 +10,20 @@ machine on which others work gives figures as well:
 * the steps from B0 as built to B0 optimised, one at a time, ``torch.compile`` and other
   runtimes, at batch 1 and 8, and at 32 pixels, where there is next to nothing to compute and
   what remains is the cost of the calls;
-* torchvision's networks of several families, at the resolution of their default weights,
-  as they come and in ONNX Runtime.
+* torchvision's networks of several families, and our Lite, at the resolution of their default
+  weights, as they come and in ONNX Runtime.
 
 Weights are random; batch norm's statistics are measured on noise first, since in eval mode a
 fresh network would fade to denormal numbers, which are slow.
 """
 
+import os
+
+os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")  # what compiling takes the first time
+
 import argparse
 import copy
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -31,7 +34,7 @@ import torch
 from torch import nn
 
 from benchmarks.inference import _now, best, measure_limits
-from effnet_lib import build_model, fold_batch_norm, optimize_for_inference
+from effnet_lib import build_model, fold_batch_norm, get_variant, optimize_for_inference
 from effnet_lib.bench import _half_step, summarise, take_turns
 from effnet_lib.export import _quietly, export_model, onnx_session
 from effnet_lib.files import write_atomically
@@ -41,9 +44,9 @@ from effnet_lib.train.record import commit, device_name, versions
 #: (batch size, side in pixels)
 STEPS = ((1, 224), (8, 224), (1, 32))
 
-#: torchvision's names; the EfficientNets of interest and what came before and after them.
+#: torchvision's names; the EfficientNets of interest and what came before and after them. Lite is ours.
 FAMILIES = (
-    "mobilenet_v3_large", "efficientnet_b0", "efficientnet_b1", "efficientnet_b4", "efficientnet_b7",
+    "lite0", "lite4", "mobilenet_v3_large", "efficientnet_b0", "efficientnet_b1", "efficientnet_b4", "efficientnet_b7",
     "efficientnet_v2_s", "efficientnet_v2_m", "resnet50", "resnet152",
     "regnet_y_400mf", "regnet_y_1_6gf", "regnet_y_8gf", "convnext_tiny", "convnext_base", "maxvit_t",
 )  # fmt: skip
@@ -123,8 +126,13 @@ def measure_steps(batch_size: int, side: int, rounds: int) -> dict:
         "optimised": step_of(fast, images),
     }
     compile_seconds = {}
-    for name, network, batch in (("torch.compile", model, images), ("optimised, torch.compile", fast, last)):
-        compiled, start = torch.compile(network), time.perf_counter()
+    for name, network, batch, options in (
+        ("torch.compile", model, images, {}),
+        ("torch.compile, freezing", model, images, {"freezing": True}),
+        ("optimised, torch.compile", fast, last, {}),
+    ):
+        torch._dynamo.reset()
+        compiled, start = torch.compile(network, options=options), time.perf_counter()
         turns[name] = step_of(compiled, batch)
         turns[name]()
         compile_seconds[name] = time.perf_counter() - start
@@ -144,16 +152,19 @@ def measure_steps(batch_size: int, side: int, rounds: int) -> dict:
 
 
 def measure_families(rounds: int) -> list[dict]:
-    """torchvision's networks, one image: as they come, and in ONNX Runtime."""
+    """One image through each network of ``FAMILIES``: as it comes, and in ONNX Runtime."""
     from torchvision.models import get_model, get_model_weights
 
     torch.manual_seed(0)
     turns, sides = {}, {}
     for name in FAMILIES:
-        side = get_model_weights(name).DEFAULT.transforms().crop_size[0]
+        if name.startswith("lite"):
+            network, side = build_model(name), get_variant(name).resolution
+        else:
+            network, side = get_model(name), get_model_weights(name).DEFAULT.transforms().crop_size[0]
         images = torch.randn(1, 3, side, side)
-        network, sides[name] = with_statistics(get_model(name), images), side
-        turns[name, "torchvision"] = step_of(network, images)
+        network, sides[name] = with_statistics(network, images), side
+        turns[name, "PyTorch"] = step_of(network, images)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "network.onnx"
 
