@@ -1,9 +1,8 @@
-"""What each step makes faster, and how long networks of other families take, on one thread.
+"""What each step makes faster, and how long networks of later families take, on one thread.
 
-    .venv/bin/python -m benchmarks.latency --json results/latency-NAME.json
+    .venv/bin/python -m benchmarks.steps --cpu-time --json results/steps-NAME.json
 
-Three parts, each with turns (``effnet_lib.bench.take_turns``) and processor time, so that a
-machine on which others work gives figures as well:
+On one thread, in three parts, with turns (``effnet_lib.bench.take_turns``):
 
 * the limits of the processor: multiply-adds per second in a matrix product in float32,
   bfloat16 and eight bits, bytes per second of a copy;
@@ -23,7 +22,6 @@ os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")  # what compili
 
 import argparse
 import copy
-import json
 import statistics
 import tempfile
 import time
@@ -33,13 +31,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from benchmarks.inference import _now, best, measure_limits
 from effnet_lib import build_model, fold_batch_norm, get_variant, optimize_for_inference
 from effnet_lib.bench import _half_step, summarise, take_turns
 from effnet_lib.export import _quietly, export_model, onnx_session
-from effnet_lib.files import write_atomically
 from effnet_lib.layers import ConvNormAct
-from effnet_lib.train.record import commit, device_name, versions
+
+from .inference import best, measure_limits
+from .record import Recorder, add_arguments
 
 #: (batch size, side in pixels)
 STEPS = ((1, 224), (8, 224), (1, 32))
@@ -52,13 +50,13 @@ FAMILIES = (
 )  # fmt: skip
 
 
-def more_limits() -> dict:
+def more_limits(clock: Callable[[], float]) -> dict:
     """Multiply-adds per second in bfloat16, and of unsigned by signed bytes in ONNX Runtime."""
     import numpy
     import onnx
     import onnxruntime
 
-    side, clock, limits = 2048, time.process_time, {}
+    side, limits = 2048, {}
     a, b, out = (torch.randn(side, side).bfloat16() for _ in range(3))
     limits["bfloat16_multiply_adds_per_second"] = side**3 / best(lambda: torch.mm(a, b, out=out), clock)
     rng = numpy.random.default_rng(0)
@@ -110,7 +108,7 @@ def step_of(network: Callable, images: torch.Tensor) -> Callable[[], None]:
     return step
 
 
-def measure_steps(batch_size: int, side: int, rounds: int) -> dict:
+def measure_steps(batch_size: int, side: int, rounds: int, clock) -> dict:
     """B0 in every stage of its tuning, and in other runtimes."""
     torch.manual_seed(0)
     torch._dynamo.reset()
@@ -143,7 +141,7 @@ def measure_steps(batch_size: int, side: int, rounds: int) -> dict:
         export_model(model, path, resolution=side)
         session, array = onnx_session(path), images.numpy()
         turns["ONNX Runtime"] = lambda: session.run(None, {"images": array})
-        seconds = take_turns(turns, rounds, clock=time.process_time)
+        seconds = take_turns(turns, rounds, clock=clock)
     rows = summarise(seconds, "as built")
     return {
         "batch_size": batch_size, "resolution": side, "rounds": rounds, "compile_seconds": compile_seconds,
@@ -151,7 +149,7 @@ def measure_steps(batch_size: int, side: int, rounds: int) -> dict:
     }  # fmt: skip
 
 
-def measure_families(rounds: int) -> list[dict]:
+def measure_families(rounds: int, clock) -> list[dict]:
     """One image through each network of ``FAMILIES``: as it comes, and in ONNX Runtime."""
     from torchvision.models import get_model, get_model_weights
 
@@ -176,7 +174,7 @@ def measure_families(rounds: int) -> list[dict]:
             session = onnx_session(path)
         turns[name, "ONNX Runtime"] = lambda s=session, a=images.numpy(): s.run(None, {"images": a})
         print(f"  {name} is ready", flush=True)
-    seconds = take_turns(turns, rounds, clock=time.process_time)
+    seconds = take_turns(turns, rounds, clock=clock)
     return [
         {
             "network": name, "runtime": runtime, "resolution": sides[name],
@@ -193,37 +191,22 @@ def _quartiles(took: list[float]) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the record")
-    parser.add_argument("--rounds", type=int, default=21, help="turns of each at batch 1 (default: 21)")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    started, load = _now(), os.getloadavg()
-    limits = measure_limits(time.process_time) | more_limits()
+    add_arguments(parser, rounds=21, threads=1)
+    recorder = Recorder("benchmarks.steps", "effnet-steps-1", parser.parse_args())
+    rounds, clock = recorder.arguments.rounds, recorder.clock
+    limits = measure_limits(clock) | more_limits(clock)
     print({name: f"{value:.3g}" for name, value in limits.items()}, flush=True)
     steps = []
     for batch_size, side in STEPS:
-        steps.append(measure_steps(batch_size, side, arguments.rounds if batch_size == 1 else arguments.rounds // 2))
+        steps.append(measure_steps(batch_size, side, rounds if batch_size == 1 else max(3, rounds // 2), clock))
         print(f"\nB0, {side} pixels, batch {batch_size}")
         for row in steps[-1]["results"]:
             low, high = row["seconds_quartiles"]
             print(f"  {row['step']:<26} {1e3 * row['seconds']:8.2f} ms ({1e3 * low:.2f} to {1e3 * high:.2f})", flush=True)
-    families = measure_families(max(5, arguments.rounds // 3))
+    families = measure_families(max(3, rounds // 3), clock)
     for row in families:
         print(f"  {row['network']:<20} {row['runtime']:<14} {row['resolution']} px {1e3 * row['seconds']:9.1f} ms")
-    if arguments.json:
-        record = {
-            "schema": "effnet-latency-1",
-            "command": f"python -m benchmarks.latency --rounds {arguments.rounds} --json {arguments.json}",
-            "commit": commit(), "started": started, "finished": _now(), "clock": "processor time",
-            "device": {
-                "name": device_name(torch.device("cpu")), "threads": 1, "processors": os.cpu_count(),
-                "load_before": load[0], "load_after": os.getloadavg()[0],
-                "capability": torch.backends.cpu.get_cpu_capability(),
-            },
-            "versions": versions(), "limits": limits, "steps": steps, "families": families,
-        }  # fmt: skip
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(arguments.json, (json.dumps(record, indent=1) + "\n").encode())
+    recorder.write(limits=limits, steps=steps, families=families)
 
 
 if __name__ == "__main__":
