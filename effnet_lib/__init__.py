@@ -53,6 +53,7 @@ _PUBLIC = {
         "gates_explorer",
         "network_explorer",
         "phi_explorer",
+        "roofline_explorer",
         "se_explorer",
         "stochastic_depth_explorer",
     ),
