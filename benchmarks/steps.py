@@ -8,9 +8,10 @@ On one thread, in three parts, with turns (``effnet_lib.bench.take_turns``):
   bfloat16 and eight bits, bytes per second of a copy;
 * the steps from B0 as built to B0 optimised, one at a time, ``torch.compile`` and other
   runtimes, at batch 1 and 8, and at 32 pixels, where there is next to nothing to compute and
-  what remains is the cost of the calls;
-* torchvision's networks of several families, and our Lite, at the resolution of their default
-  weights, as they come and in ONNX Runtime.
+  what remains is the cost of the calls (``torch.compile`` at batch 1 and 224 pixels only: it
+  takes minutes);
+* torchvision's networks of several families, at the resolution of their default weights, as
+  they come and in ONNX Runtime.
 
 Weights are random; batch norm's statistics are measured on noise first, since in eval mode a
 fresh network would fade to denormal numbers, which are slow.
@@ -31,7 +32,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from effnet_lib import build_model, fold_batch_norm, get_variant, optimize_for_inference
+from effnet_lib import build_model, fold_batch_norm, optimize_for_inference
 from effnet_lib.bench import _half_step, summarise, take_turns
 from effnet_lib.export import _quietly, export_model, onnx_session
 from effnet_lib.layers import ConvNormAct
@@ -42,11 +43,10 @@ from .record import Recorder, add_arguments
 #: (batch size, side in pixels)
 STEPS = ((1, 224), (8, 224), (1, 32))
 
-#: torchvision's names; the EfficientNets of interest and what came before and after them. Lite is ours.
+#: torchvision's names: some EfficientNets, and what came before and after them.
 FAMILIES = (
-    "lite0", "lite4", "mobilenet_v3_large", "efficientnet_b0", "efficientnet_b1", "efficientnet_b4", "efficientnet_b7",
-    "efficientnet_v2_s", "efficientnet_v2_m", "resnet50", "resnet152",
-    "regnet_y_400mf", "regnet_y_1_6gf", "regnet_y_8gf", "convnext_tiny", "convnext_base", "maxvit_t",
+    "mobilenet_v3_large", "efficientnet_b0", "efficientnet_b4", "efficientnet_v2_s", "resnet50",
+    "regnet_y_1_6gf", "regnet_y_8gf", "convnext_tiny", "convnext_base", "maxvit_t",
 )  # fmt: skip
 
 
@@ -111,7 +111,6 @@ def step_of(network: Callable, images: torch.Tensor) -> Callable[[], None]:
 def measure_steps(batch_size: int, side: int, rounds: int, clock) -> dict:
     """B0 in every stage of its tuning, and in other runtimes."""
     torch.manual_seed(0)
-    torch._dynamo.reset()
     images = torch.randn(batch_size, 3, side, side)
     last = images.contiguous(memory_format=torch.channels_last)
     model = with_statistics(build_model("b0"), images)
@@ -124,14 +123,11 @@ def measure_steps(batch_size: int, side: int, rounds: int, clock) -> dict:
         "optimised": step_of(fast, images),
     }
     compile_seconds = {}
-    for name, network, batch, options in (
-        ("torch.compile", model, images, {}),
-        ("torch.compile, freezing", model, images, {"freezing": True}),
-        ("optimised, torch.compile", fast, last, {}),
-    ):
+    ways = {"torch.compile": {}, "torch.compile, freezing": {"freezing": True}}
+    for name, options in ways.items() if (batch_size, side) == (1, 224) else ():
         torch._dynamo.reset()
-        compiled, start = torch.compile(network, options=options), time.perf_counter()
-        turns[name] = step_of(compiled, batch)
+        compiled, start = torch.compile(model, options=options), time.perf_counter()
+        turns[name] = step_of(compiled, images)
         turns[name]()
         compile_seconds[name] = time.perf_counter() - start
     if half := _half_step(fast, images):
@@ -156,12 +152,9 @@ def measure_families(rounds: int, clock) -> list[dict]:
     torch.manual_seed(0)
     turns, sides = {}, {}
     for name in FAMILIES:
-        if name.startswith("lite"):
-            network, side = build_model(name), get_variant(name).resolution
-        else:
-            network, side = get_model(name), get_model_weights(name).DEFAULT.transforms().crop_size[0]
+        side = get_model_weights(name).DEFAULT.transforms().crop_size[0]
         images = torch.randn(1, 3, side, side)
-        network, sides[name] = with_statistics(network, images), side
+        network, sides[name] = with_statistics(get_model(name), images), side
         turns[name, "PyTorch"] = step_of(network, images)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "network.onnx"

@@ -3,7 +3,7 @@
 import itertools
 
 from ..bounds import layer_shapes, roofline
-from ..studies import recorded
+from ..records import recorded
 from ..variants import Variant, get_variant
 from .element import Explorer, table
 
@@ -95,6 +95,9 @@ def _data() -> dict:
 def measured() -> dict[str, dict]:
     """What was timed on the Xeon: by network and batch, the ways and their seconds, and the stages'."""
     found: dict[str, dict] = {}
+    for row in recorded("latency-xeon-one-thread")["networks"]:
+        if any(row["name"] in family for family in NETWORKS.values()):
+            found.setdefault(row["name"], {}).setdefault("1", {"stages": []})[row["way"]] = row["seconds"]
     for case in recorded("inference-xeon-one-thread")["cases"]:
         seconds = {row["implementation"]: row["seconds"] for row in case["results"]}
         found.setdefault(case["variant"], {})[str(case["batch_size"])] = {
