@@ -41,7 +41,7 @@ _PUBLIC = {
     "weights": ("LoadedWeights", "Prediction", "classify", "load_weights", "open_weights", "save_weights"),
     "receptive": ("ReceptiveField", "receptive_field"),
     "records": ("list_recorded", "recorded"),
-    "studies": ("ScaledNetwork", "dimension_study", "published_study"),
+    "studies": ("PhoneNetwork", "ScaledNetwork", "dimension_study", "phone_study", "published_study"),
     "deploy": ("ConvAct", "InferenceNet", "fold_batch_norm", "optimize_for_inference"),
     "export": ("ExportError", "Exported", "export_model"),
     "quantize": ("Quantized", "load_images", "quantize_model"),

@@ -191,7 +191,7 @@
       const [measured, way] = this.measured();
       this.setCard("measured", measured ?? "", measured ? time(measured) : "–", measured ? `${way}; ${digits(measured / seconds)} times the least` : "no record of this");
       for (const box of this.own) if (box.hidden !== (state.roof_machine !== "yours")) box.hidden = state.roof_machine !== "yours";
-      this.controls.roof_batch.range.setAttribute("aria-valuetext", `${images} images at a time`);
+      this.controls.roof_batch.range.setAttribute("aria-valuetext", `${images} image${images === 1 ? "" : "s"} at a time`);
       this.controls.roof_peak.range.setAttribute("aria-valuetext", `${state.roof_peak} billion multiply-adds per second`);
       this.controls.roof_bandwidth.range.setAttribute("aria-valuetext", `${state.roof_bandwidth} billion bytes per second`);
       for (const { field, parts, out } of this.bills) {
