@@ -9,7 +9,7 @@ from .figures import COLORS, house_style
 #: The steps that are shown, in order, as the record names them.
 STEPS = (
     "as built", "channels_last", "batch norm folded", "folded, channels_last", "optimised", "optimised, bfloat16",
-    "torch.compile", "torch.compile, freezing", "ONNX Runtime",
+    "ONNX Runtime",
 )  # fmt: skip
 
 #: torchvision's families, the colour and the mark of each, and the names in the record.
@@ -38,12 +38,10 @@ def plot_steps() -> Figure:
         for axes, batch in zip(panels, (1, 8)):
             rows = {row["step"]: row for row in cases[batch, 224]["results"]}
             for place, step in enumerate(STEPS):
-                if step not in rows:  # compiled at batch 1 only
-                    continue
                 row, scale = rows[step], 1e3 / batch
                 low, high = (scale * value for value in row["seconds_quartiles"])
-                mine = step.startswith(("torch.compile", "ONNX"))
-                axes.barh(place, scale * row["seconds"], color=COLORS["resolution" if mine else "depth"], height=0.66,
+                color = COLORS["resolution" if step == "ONNX Runtime" else "depth"]
+                axes.barh(place, scale * row["seconds"], color=color, height=0.66,
                           xerr=[[scale * row["seconds"] - low], [high - scale * row["seconds"]]],
                           error_kw={"ecolor": COLORS["ink"], "elinewidth": 1})  # fmt: skip
                 axes.annotate(f"{scale * row['seconds']:.1f}", (max(high, scale * row["seconds"]), place), (4, 0),
