@@ -20,6 +20,7 @@ from effnet_lib import (
     gates_explorer,
     network_explorer,
     phi_explorer,
+    roofline_explorer,
     se_explorer,
     stochastic_depth_explorer,
 )
@@ -41,6 +42,8 @@ EXPLORERS = (
     (stochastic_depth_explorer, "sd_rate", "04_mbconv"),
     (stochastic_depth_explorer, "sd_draws", "04_mbconv"),
     (network_explorer, "walk_step", "05_efficientnet_b0"),
+    (roofline_explorer, "roof_batch", "09_fast_inference"),
+    (roofline_explorer, "roof_layer", "09_fast_inference"),
 )
 
 SWEEP = """async (slider) => {

@@ -1,10 +1,14 @@
 """Figures of the chapter on fast inference, from the records in ``results``. They need matplotlib."""
 
+from typing import TYPE_CHECKING
+
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from ..records import recorded
 from .figures import COLORS, house_style
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: The steps that are shown, in order, as the record names them.
 STEPS = (
@@ -87,7 +91,7 @@ def plot_later_families() -> Figure:
     return figure
 
 
-def plot_channel_ranges(weight: Tensor) -> Figure:
+def plot_channel_ranges(weight: "Tensor") -> Figure:
     """The largest weight of each channel of a depthwise convolution, beside one step for them all.
 
     Args:
