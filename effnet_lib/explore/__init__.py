@@ -6,6 +6,7 @@ from .dimensions import dimensions_explorer
 from .element import Explorer
 from .network import network_explorer
 from .phi import phi_explorer
+from .progressive import progressive_explorer
 from .roofline import roofline_explorer
 from .se import gates_explorer, se_explorer
 
@@ -16,6 +17,7 @@ __all__ = [
     "gates_explorer",
     "network_explorer",
     "phi_explorer",
+    "progressive_explorer",
     "roofline_explorer",
     "se_explorer",
     "stochastic_depth_explorer",

@@ -92,7 +92,7 @@ def plot_later_families() -> Figure:
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.minorticks_off()
             axes.set_xlabel(label)
-            axes.margins(x=0.12)
+            axes.margins(x=0.12, y=0.09)
         panels[0].set_ylabel("top-1 accuracy, per cent")
         panels[1].legend(loc="lower right", fontsize=9)
     return figure
