@@ -40,6 +40,7 @@ _PUBLIC = {
     "releases": ("DownloadError", "Weights", "WeightsError", "get_weights", "list_weights"),
     "weights": ("LoadedWeights", "Prediction", "classify", "load_weights", "open_weights", "save_weights"),
     "receptive": ("ReceptiveField", "receptive_field"),
+    "published": ("Accuracy", "Edition", "accuracy_editions", "list_accuracies", "published_table"),
     "studies": ("ScaledNetwork", "dimension_study", "published_study"),
     "deploy": ("ConvAct", "InferenceNet", "fold_batch_norm", "optimize_for_inference"),
     "export": ("ExportError", "Exported", "export_model"),
@@ -50,6 +51,7 @@ _PUBLIC = {
     "explore": (
         "block_explorer",
         "dimensions_explorer",
+        "family_explorer",
         "gates_explorer",
         "network_explorer",
         "phi_explorer",
