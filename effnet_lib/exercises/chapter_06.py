@@ -4,7 +4,7 @@ import math
 
 from ..explore.family import RECORD, choose, frontier
 from ..published import IMAGES, list_accuracies
-from ..recorded import recorded
+from ..records import recorded
 from .exercise import Exercise
 
 

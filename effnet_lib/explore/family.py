@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from ..published import IMAGES, Accuracy, list_accuracies
-from ..recorded import recorded
+from ..records import recorded
 from ..variants import get_variant, list_variants
 from .element import Explorer, table
 

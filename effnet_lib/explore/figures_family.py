@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from ..published import list_accuracies, published_table
-from ..recorded import recorded
+from ..records import recorded
 from ..variants import get_variant
 from .family import OTHERS, RECORD, display_name
 from .figures import COLORS, house_style
