@@ -41,6 +41,7 @@ _PUBLIC = {
     "weights": ("LoadedWeights", "Prediction", "classify", "load_weights", "open_weights", "save_weights"),
     "receptive": ("ReceptiveField", "receptive_field"),
     "published": ("Accuracy", "Edition", "accuracy_editions", "list_accuracies", "published_table"),
+    "records": ("list_recorded", "recorded"),
     "studies": ("ScaledNetwork", "dimension_study", "published_study"),
     "deploy": ("ConvAct", "InferenceNet", "fold_batch_norm", "optimize_for_inference"),
     "export": ("ExportError", "Exported", "export_model"),
