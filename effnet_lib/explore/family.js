@@ -239,7 +239,7 @@
 
     aside(axis) {
       const absent = this.points.filter(({ cost }) => cost === null).map(({ network }) => network.name);
-      const time = axis.unit === "ms" ? `Measured: ${this.data.measured}; each at its own resolution, with its median over turns. ` : "";
+      const time = axis.unit === "ms" ? `Measured: ${this.data.measured}; each at its own resolution, its median over turns, corrected by the time of one B0 beside it. ` : "";
       const why = axis.unit === "ms" ? "not measured so, or not at this resolution" : "counted nowhere";
       return `${time}Line: the frontier, to which nothing is both cheaper and as accurate. Band: what 50,000 photographs cannot tell from the one chosen. ${absent.length ? `Not on this axis (${why}): ${absent.join(", ")}.` : ""}`;
     }

@@ -3,9 +3,8 @@
 from matplotlib.figure import Figure
 
 from ..published import list_accuracies, published_table
-from ..records import recorded
 from ..variants import get_variant
-from .family import OTHERS, RECORD, display_name
+from .family import OTHERS, display_name, measured_times, own_figure
 from .figures import COLORS, house_style
 
 _FAMILY = {"v1": ("V1", "depth", "o"), "v2": ("V2", "width", "s"), "lite": ("Lite", "resolution", "D")}
@@ -66,26 +65,31 @@ def plot_recipe() -> Figure:
 
 def plot_rates(way: str = "as built") -> Figure:
     """How many multiply-adds a second each network does, over how many it takes for an image."""
-    rows = [row for row in recorded(RECORD)["networks"] if row["way"] == way]
-    beside = {"b1": None, "b2": None, "b3": None, "b5": None, "b6": None, "lite1": None, "lite2": None, "lite3": None,
-              "v2_b1": None, "v2_b2": None, "v2_m": None, "b8": None}  # fmt: skip
+    times = {name: seconds for (name, chosen), (_, seconds) in measured_times().items() if chosen == way}
+    named = {"b0": (8, -3), "b4": (0, -13), "b7": (0, 6), "l2": (0, -13), "lite0": (0, 6), "lite4": (0, 6), "v2_b0": (0, 6),
+             "v2_b3": (0, 6), "v2_s": (-8, -1), "v2_m": (8, -3), "v2_l": (8, 1), "v2_xl": (8, -6), "resnet50": (-8, -3),
+             "resnet152": (8, -2), "mobilenet_v3_large": (-6, -14)}  # fmt: skip
     with house_style():
         figure = Figure(figsize=(4.8, 3.8))
         axes = figure.add_subplot()
-        seen = set()
-        for row in rows:
-            name = row["name"]
+        seen, top = set(), 0
+        for name, seconds in times.items():
             label, color, marker = ("others", "soft", "^") if name in OTHERS else _FAMILY[get_variant(name).family]
-            x, y = row["multiply_adds"] / 1e9, row["multiply_adds"] / row["seconds"] / 1e9
+            x = own_figure(name).multiply_adds / 1e9
+            y = x / seconds
+            top = max(top, y)
             axes.plot(x, y, marker, color=COLORS[color], markersize=6, label=None if label in seen else label)
             seen.add(label)
-            if name not in beside:
-                axes.annotate(display_name(name), (x, y), (0, -13), textcoords="offset points", fontsize=8.5, color=COLORS[color], ha="center")  # fmt: skip
+            if name in named:
+                right = named[name][0]
+                side = "left" if right > 0 or name == "mobilenet_v3_large" else "right" if right else "center"
+                axes.annotate(display_name(name), (x, y), named[name], textcoords="offset points", fontsize=8.5,
+                              color=COLORS[color], ha=side)  # fmt: skip
         axes.set_xscale("log")
         axes.set_xlim(0.13, 800)
         axes.set_xticks([0.2, 1, 5, 20, 100, 500], ["0.2", "1", "5", "20", "100", "500"])
         axes.minorticks_off()
-        axes.set_ylim(0, 1.25 * max(row["multiply_adds"] / row["seconds"] / 1e9 for row in rows))
+        axes.set_ylim(0, 1.25 * top)
         axes.set_xlabel("multiply-adds for one image, billions")
         axes.set_ylabel(f"billions of them a second, {way}")
         axes.legend(loc="upper left", fontsize=9, ncols=4, columnspacing=1, handletextpad=0.2)
