@@ -21,6 +21,9 @@ from .variants import get_variant, list_variants
 #: Photographs in ImageNet's validation set, on which all of these accuracies were measured.
 IMAGES = 50_000
 
+#: Written by ``tools/record_torchvision.py``.
+PATH_OF_TORCHVISION = Path(__file__).parent / "data" / "torchvision.json"
+
 _PAPER = "arXiv:1905.11946"
 _README = "tensorflow/tpu, models/official/efficientnet/README.md"
 _LITE = "tensorflow/tpu, models/official/efficientnet/lite/README.md"
@@ -200,7 +203,7 @@ def _edition(key: str) -> Edition:
 @cache
 def recorded_torchvision() -> dict:
     """What ``tools/record_torchvision.py`` wrote down: accuracies, crops and costs of torchvision's weights."""
-    return json.loads((Path(__file__).parent / "data" / "torchvision.json").read_text(encoding="utf-8"))
+    return json.loads(PATH_OF_TORCHVISION.read_text(encoding="utf-8"))
 
 
 def _rows(source: str, columns: tuple[str, ...], *rows: tuple) -> tuple[dict, ...]:

@@ -9,13 +9,13 @@ torchvision is not installed. A test fails when the record and the installed ver
 """
 
 import json
-from pathlib import Path
 
 import torch
 import torchvision
 from torch import nn
 
-PATH = Path(__file__).parents[1] / "effnet_lib" / "data" / "torchvision.json"
+from effnet_lib.published import PATH_OF_TORCHVISION as PATH
+
 
 NETWORKS = (
     "resnet50", "resnet152", "mobilenet_v3_large",
