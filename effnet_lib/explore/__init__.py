@@ -7,6 +7,7 @@ from .element import Explorer
 from .family import family_explorer
 from .network import network_explorer
 from .phi import phi_explorer
+from .progressive import progressive_explorer
 from .se import gates_explorer, se_explorer
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "gates_explorer",
     "network_explorer",
     "phi_explorer",
+    "progressive_explorer",
     "se_explorer",
     "stochastic_depth_explorer",
 ]
