@@ -40,6 +40,7 @@ _PUBLIC = {
     "releases": ("DownloadError", "Weights", "WeightsError", "get_weights", "list_weights"),
     "weights": ("LoadedWeights", "Prediction", "classify", "load_weights", "open_weights", "save_weights"),
     "receptive": ("ReceptiveField", "receptive_field"),
+    "published": ("Accuracy", "Edition", "accuracy_editions", "list_accuracies", "published_table"),
     "records": ("list_recorded", "recorded"),
     "studies": ("PhoneNetwork", "ScaledNetwork", "dimension_study", "phone_study", "published_study"),
     "studies_v2": ("FusedNetwork", "progressive_study", "published_fused_study", "published_size_study"),
@@ -52,6 +53,7 @@ _PUBLIC = {
     "explore": (
         "block_explorer",
         "dimensions_explorer",
+        "family_explorer",
         "gates_explorer",
         "network_explorer",
         "phi_explorer",

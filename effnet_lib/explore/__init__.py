@@ -4,6 +4,7 @@ from .block import block_explorer
 from .depth import stochastic_depth_explorer
 from .dimensions import dimensions_explorer
 from .element import Explorer
+from .family import family_explorer
 from .network import network_explorer
 from .phi import phi_explorer
 from .progressive import progressive_explorer
@@ -14,6 +15,7 @@ __all__ = [
     "Explorer",
     "block_explorer",
     "dimensions_explorer",
+    "family_explorer",
     "gates_explorer",
     "network_explorer",
     "phi_explorer",
