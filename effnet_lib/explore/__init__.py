@@ -5,9 +5,11 @@ from .budget import budget_explorer
 from .depth import stochastic_depth_explorer
 from .dimensions import dimensions_explorer
 from .element import Explorer
+from .family import family_explorer
 from .network import network_explorer
 from .phi import phi_explorer
 from .progressive import progressive_explorer
+from .roofline import roofline_explorer
 from .se import gates_explorer, se_explorer
 from .training import training_explorer
 
@@ -16,10 +18,12 @@ __all__ = [
     "block_explorer",
     "budget_explorer",
     "dimensions_explorer",
+    "family_explorer",
     "gates_explorer",
     "network_explorer",
     "phi_explorer",
     "progressive_explorer",
+    "roofline_explorer",
     "se_explorer",
     "stochastic_depth_explorer",
     "training_explorer",
