@@ -53,8 +53,11 @@ _PUBLIC = {
         "gates_explorer",
         "network_explorer",
         "phi_explorer",
+        "phi_lab",
         "se_explorer",
+        "speed_lab",
         "stochastic_depth_explorer",
+        "training_lab",
     ),
     "exercises": ("check",),
 }

@@ -4,6 +4,7 @@ from .block import block_explorer
 from .depth import stochastic_depth_explorer
 from .dimensions import dimensions_explorer
 from .element import Explorer
+from .labs import phi_lab, speed_lab, training_lab
 from .network import network_explorer
 from .phi import phi_explorer
 from .se import gates_explorer, se_explorer
@@ -15,6 +16,9 @@ __all__ = [
     "gates_explorer",
     "network_explorer",
     "phi_explorer",
+    "phi_lab",
     "se_explorer",
+    "speed_lab",
     "stochastic_depth_explorer",
+    "training_lab",
 ]
