@@ -158,15 +158,15 @@ class PhiLab(Lab):
 def _dimension_tables(base, variant, scaling, cost, before):
     """What each multiplier asks for and what rounding makes of it: depth, width, resolution."""
     rows = list(zip(base.stages, variant.stages))
-    names = [f"{number} {stage.operator}{stage.expand_ratio}" for number, stage in enumerate(base.stages, 2)]
+    names = [f"{row.stage} {row.operator}" for row in before.stages[1:-1]]
     yield table(
         ["Stage", "B0", f"× {scaling.depth:.3f}", "layers"],
         [[name, a.layers, f"{a.layers * scaling.depth:.2f}", b.layers] for name, (a, b) in zip(names, rows)],
         f"Depth: {ALPHA:g}^φ, rounded up",
     )
-    channels = [("1 stem", base.stem_channels, variant.stem_channels)]
+    channels = [("1 Stem", base.stem_channels, variant.stem_channels)]
     channels += [(name, a.channels, b.channels) for name, (a, b) in zip(names, rows)]
-    channels += [("9 head", base.head_channels, variant.head_channels)]
+    channels += [("9 Head", base.head_channels, variant.head_channels)]
     yield table(
         ["Stage", "B0", f"× {scaling.width:.3f}", "channels"],
         [[name, a, f"{a * scaling.width:.1f}", b] for name, a, b in channels],
@@ -496,8 +496,11 @@ def svg(figure, alt: str) -> str:
     for name, colour in COLORS.items():
         ours = "currentColor" if name == "ink" else f"var(--effnet-{name.replace('soft', 'ink-soft')}, {colour})"
         drawing = drawing.replace(colour, ours)
+    drawing = drawing.replace(STYLE["grid.color"], "#80808050")  # faint on light and on dark
     drawing = re.sub(r"\s*\n\s*", "\n", drawing)
-    return re.sub(r"<svg ", f'<svg role="img" aria-label="{html.escape(alt, quote=True)}" ', drawing, count=1)
+    label = html.escape(alt, quote=True)
+    drawing = re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', drawing, count=1)
+    return f'<div class="effnet-lab-figure" role="region" tabindex="0" aria-label="Figure">{drawing}</div>'
 
 
 def pre(label: str, text: str) -> str:

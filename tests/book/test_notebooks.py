@@ -17,6 +17,7 @@ import yaml
 import readers
 from effnet_book import colab
 from effnet_book.notebook import pinned
+from IPython.core.inputtransformer2 import TransformerManager
 from tools import stamp
 
 import effnet_lib
@@ -114,7 +115,6 @@ def test_a_small_edit_gives_a_small_difference(notebook):
 HARNESS = """
 import importlib.metadata, json, sys, types
 from pathlib import Path
-from IPython.core.inputtransformer2 import TransformerManager
 
 case = json.loads(sys.argv[1])
 place = Path(case["place"])
@@ -145,11 +145,10 @@ def run_line_magic(magic, line):
         add(name, version)
 
 
-code = TransformerManager().transform_cell(case["cell"])
 space = {"get_ipython": lambda: types.SimpleNamespace(run_line_magic=run_line_magic)}
 stop = None
 try:
-    exec(code, space)
+    exec(case["cell"], space)
 except Exception as error:
     stop = [type(error).__name__, *error._render_traceback_()]
 print(json.dumps({"calls": calls, "stop": stop}))
@@ -160,12 +159,12 @@ HERE = {"torch": "2.11.0", "torchvision": "0.26.0", "matplotlib": "3.10.0", "ipy
 
 @pytest.fixture
 def first_cell(tmp_path):
-    """Runs the first cell beside packages that are made up, with a pip that is too."""
-    cell = nbformat.read(NOTEBOOKS[0], as_version=4).cells[1].source
+    """Runs the first cell beside packages that are made up, and no others, with a pip that is made up too."""
+    cell = TransformerManager().transform_cell(nbformat.read(NOTEBOOKS[0], as_version=4).cells[1].source)
 
     def run(**case):
         case = {"cell": cell, "place": str(tmp_path), "here": HERE} | case
-        command = [sys.executable, "-I", "-S", "-c", PATHS + HARNESS, json.dumps(case)]
+        command = [sys.executable, "-I", "-S", "-c", HARNESS, json.dumps(case)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         *said, result = done.stdout.splitlines()
         return types.SimpleNamespace(said="\n".join(said), **json.loads(result))
@@ -173,19 +172,6 @@ def first_cell(tmp_path):
     return run
 
 
-# IPython, but none of the packages that are made up.
-PATHS = f"""
-import sys
-class Hidden:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name in {(*HERE, "effnet_lib", "torchinfo")!r} and path is None:
-            from importlib.machinery import PathFinder
-            return PathFinder.find_spec(name, [json.loads(sys.argv[1])["place"]])
-import importlib.metadata, json
-sys.path += {[path for path in sys.path if "site-packages" in path]!r}
-sys.meta_path.insert(0, Hidden)
-"""
 OURS = {"effnet_lib": effnet_lib.__version__, "torchinfo": "1.8.0"}
 
 

@@ -87,9 +87,8 @@ def install():
     addresses = " ".join(PACKAGES[name] for name in lacking)
     %pip install -q --no-deps {{addresses}}
     importlib.invalidate_caches()
-    failed = [name for name in lacking if not version(name)]
-    if "effnet_lib" in lacking and version("effnet_lib") != VERSION:
-        failed = ["effnet_lib"]
+    failed = [name for name in lacking
+              if not version(name) or name == "effnet_lib" and version(name) != VERSION]
     if failed:
         raise Stop(f"Not installed: {{', '.join(failed)}}. See pip's message above, then run "
                    "this cell again")
