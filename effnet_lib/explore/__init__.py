@@ -7,6 +7,7 @@ from .element import Explorer
 from .labs import phi_lab, speed_lab, training_lab
 from .network import network_explorer
 from .phi import phi_explorer
+from .progressive import progressive_explorer
 from .se import gates_explorer, se_explorer
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "network_explorer",
     "phi_explorer",
     "phi_lab",
+    "progressive_explorer",
     "se_explorer",
     "speed_lab",
     "stochastic_depth_explorer",

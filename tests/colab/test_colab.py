@@ -71,7 +71,8 @@ def runtime(colab, upstream, tmp_path_factory):
     failed, _ = readers.run_notebook(colab, path, folder, nowhere, must_pass=False)
     assert freeze(colab, env) == before
     (error,) = [out for out in failed.cells[0].outputs if out.output_type == "error"]
-    assert len(error.traceback) == 1 and error.traceback[0].startswith("Not installed: torchinfo, effnet_lib. See pip")
+    assert len(error.traceback) == 1
+    assert error.traceback[0].startswith("Not installed: torchinfo, effnet_lib. See pip")
     assert failed.cells[1].outputs == []
 
     ran, _ = readers.run_notebook(colab, path, folder, lead(env, ADDRESS, upstream))
