@@ -57,10 +57,13 @@ _PUBLIC = {
         "gates_explorer",
         "network_explorer",
         "phi_explorer",
+        "phi_lab",
         "progressive_explorer",
         "roofline_explorer",
         "se_explorer",
+        "speed_lab",
         "stochastic_depth_explorer",
+        "training_lab",
     ),
     "exercises": ("check",),
 }
