@@ -36,6 +36,8 @@ FORMATS = {"onnx": ".onnx", "exported-program": ".pt2", "safetensors": ".safeten
 #: How far outputs may lie from the network's own, relative to the largest of them.
 TOLERANCE = 1e-4
 
+_LARGEST_SIDE = 2**14  # of an image, in pixels; the first feature map of B0 then has 8.6 GB
+
 
 class ExportError(RuntimeError):
     """The file could not be made, or did not give the network's outputs; nothing was kept."""
@@ -96,6 +98,8 @@ def export_model(
     path, format = check_output(path, format, dynamic_size)
     size = model.variant.resolution if resolution is None else resolution
     size = positive_int("resolution", size, model.variant.output_stride)  # the last map keeps a pixel
+    if size > _LARGEST_SIDE:
+        raise ValueError(f"resolution must be at most {_LARGEST_SIDE} pixels, got {size}")
     if dynamic_size and any(isinstance(m, Conv2dSame) or getattr(m, "same", False) for m in model.modules()):
         raise ValueError("dynamic_size needs symmetric padding: SAME pads by the size of the image")
 

@@ -124,6 +124,8 @@ def find_release(name: str, variant: Variant | str | None = None) -> Release:
     Raises:
         WeightsError: there are none; the message lists those there are.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of weights must be a string such as 'torchvision', got {type(name).__name__}")
     source, _, rest = name.partition(":")
     finder = {"torchvision": _torchvision, "timm": _timm, "lite": _lite}.get(source)
     if finder is None:

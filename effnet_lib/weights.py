@@ -646,7 +646,7 @@ def save_weights(model: nn.Module, path: str | Path, *, half: bool = False) -> P
         TypeError: ``model`` is none of ours, or optimised for inference: save the original, and
             optimise after loading.
     """
-    _check_suffix(Path(path).suffix)
+    _check_suffix(expand(path).suffix)
     path = check_target(path, WeightsError)
     write_atomically(path, encode_weights(model, path.suffix, half))
     return path
@@ -770,7 +770,10 @@ def classify(
     """
     plain = _plain(model)
     k = positive_int("k", k)
-    preprocessing = preprocessing or needed_preprocessing(plain)
+    if preprocessing is None:
+        preprocessing = needed_preprocessing(plain)
+    if not isinstance(preprocessing, Preprocessing):
+        raise TypeError(f"preprocessing must be a Preprocessing, got {type(preprocessing).__name__}")
     several = isinstance(images, Sequence) and not isinstance(images, (str, bytes))
     if several and not images:
         return []

@@ -112,6 +112,9 @@ def test_wrappers_and_what_is_no_network(lite):
     for thing in (torch.nn.Linear(1, 1), None, "lite"):
         with pytest.raises(TypeError, match="expected a network of effnet_lib.build_model, got"):
             classify(thing, PICTURES["coffee"])
+    for wrong in (0, False, "lite", lambda image: image):
+        with pytest.raises(TypeError, match="preprocessing must be a Preprocessing, got"):
+            classify(lite, PICTURES["coffee"], preprocessing=wrong)
 
 
 # The command

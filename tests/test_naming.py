@@ -2,11 +2,12 @@ import re
 
 import pytest
 import torch
-from references import timm_network, torchvision_network
+from references import norms, timm_network, torchvision_network
 from test_cost import TORCHVISION, timm_name
 
 from effnet_lib import build_model, get_variant, list_variants, scale_variant
 from effnet_lib.naming import differences, find_variant, recognise_names, tensor_names
+from effnet_lib.releases import timm_settings
 
 
 def shapes(model) -> dict:
@@ -26,6 +27,8 @@ def test_names_and_shapes_of_every_scheme(name):
         assert shapes(model) == expected and list(shapes(model)) == list(expected)
         assert recognise_names(shapes(model)).scheme == scheme
         assert find_variant(shapes(model), scheme) == get_variant(name)
+    _, *norm = timm_settings(timm_name(name))
+    assert norms(references["timm"]) == {tuple(norm)}
     assert list(references["effnet_lib"].state_dict()) == [tensor.effnet_lib for tensor in tensors]
 
 
