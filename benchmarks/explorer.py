@@ -22,6 +22,7 @@ from effnet_lib import (
     network_explorer,
     phi_explorer,
     progressive_explorer,
+    roofline_explorer,
     se_explorer,
     stochastic_depth_explorer,
 )
@@ -47,6 +48,8 @@ EXPLORERS = (
     (progressive_explorer, "prog_epoch", "07_efficientnet_v2"),
     (progressive_explorer, "prog_stages", "07_efficientnet_v2"),
     (progressive_explorer, "prog_last", "07_efficientnet_v2"),
+    (roofline_explorer, "roof_batch", "09_fast_inference"),
+    (roofline_explorer, "roof_layer", "09_fast_inference"),
 )
 
 SWEEP = """async (slider) => {

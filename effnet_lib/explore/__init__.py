@@ -5,9 +5,11 @@ from .depth import stochastic_depth_explorer
 from .dimensions import dimensions_explorer
 from .element import Explorer
 from .family import family_explorer
+from .labs import phi_lab, speed_lab, training_lab
 from .network import network_explorer
 from .phi import phi_explorer
 from .progressive import progressive_explorer
+from .roofline import roofline_explorer
 from .se import gates_explorer, se_explorer
 
 __all__ = [
@@ -18,7 +20,11 @@ __all__ = [
     "gates_explorer",
     "network_explorer",
     "phi_explorer",
+    "phi_lab",
     "progressive_explorer",
+    "roofline_explorer",
     "se_explorer",
+    "speed_lab",
     "stochastic_depth_explorer",
+    "training_lab",
 ]
