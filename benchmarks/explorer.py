@@ -17,6 +17,7 @@ from playwright.sync_api import sync_playwright
 from effnet_lib import (
     block_explorer,
     dimensions_explorer,
+    family_explorer,
     gates_explorer,
     network_explorer,
     phi_explorer,
@@ -43,6 +44,7 @@ EXPLORERS = (
     (stochastic_depth_explorer, "sd_rate", "04_mbconv"),
     (stochastic_depth_explorer, "sd_draws", "04_mbconv"),
     (network_explorer, "walk_step", "05_efficientnet_b0"),
+    (family_explorer, "fam_budget", "06_family"),
     (progressive_explorer, "prog_epoch", "07_efficientnet_v2"),
     (progressive_explorer, "prog_stages", "07_efficientnet_v2"),
     (progressive_explorer, "prog_last", "07_efficientnet_v2"),
