@@ -16,6 +16,7 @@ from playwright.sync_api import sync_playwright
 
 from effnet_lib import (
     block_explorer,
+    budget_explorer,
     dimensions_explorer,
     family_explorer,
     gates_explorer,
@@ -25,6 +26,7 @@ from effnet_lib import (
     roofline_explorer,
     se_explorer,
     stochastic_depth_explorer,
+    training_explorer,
 )
 from tools.browser import ensure_browser
 
@@ -45,6 +47,9 @@ EXPLORERS = (
     (stochastic_depth_explorer, "sd_draws", "04_mbconv"),
     (network_explorer, "walk_step", "05_efficientnet_b0"),
     (family_explorer, "fam_budget", "06_family"),
+    (training_explorer, "tr_epoch", "11_train_on_gpu"),
+    (budget_explorer, "bud_gpus", "11_train_on_gpu"),
+    (budget_explorer, "bud_rate", "11_train_on_gpu"),
     (progressive_explorer, "prog_epoch", "07_efficientnet_v2"),
     (progressive_explorer, "prog_stages", "07_efficientnet_v2"),
     (progressive_explorer, "prog_last", "07_efficientnet_v2"),

@@ -32,6 +32,7 @@ _PUBLIC = {
         "scale_variant",
     ),
     "cost": ("BlockCost", "Cost", "LayerCost", "StageCost", "block_cost", "conv_cost", "count_cost"),
+    "budget": ("TrainingBudget", "training_budget"),
     "bounds": ("LayerBound", "Roofline", "roofline"),
     "layers": ("ConvNormAct", "SqueezeExcite", "StochasticDepth"),
     "blocks": ("FusedMBConv", "MBConv"),
@@ -42,7 +43,9 @@ _PUBLIC = {
     "receptive": ("ReceptiveField", "receptive_field"),
     "published": ("Accuracy", "Edition", "accuracy_editions", "list_accuracies", "published_table"),
     "records": ("list_recorded", "recorded"),
-    "studies": ("PhoneNetwork", "ScaledNetwork", "dimension_study", "phone_study", "published_study"),
+    "studies": (
+        "PhoneNetwork", "ScaledNetwork", "ScratchRun", "cifar_study", "dimension_study", "phone_study", "published_study",
+    ),  # fmt: skip
     "studies_v2": ("FusedNetwork", "progressive_study", "published_fused_study", "published_size_study"),
     "deploy": ("ConvAct", "InferenceNet", "fold_batch_norm", "optimize_for_inference"),
     "export": ("ExportError", "Exported", "export_model"),
@@ -52,6 +55,7 @@ _PUBLIC = {
     "samples": ("TrainedNetwork", "cifar_small", "cifar_small_gates", "sample_photographs"),
     "explore": (
         "block_explorer",
+        "budget_explorer",
         "dimensions_explorer",
         "family_explorer",
         "gates_explorer",
@@ -63,6 +67,7 @@ _PUBLIC = {
         "se_explorer",
         "speed_lab",
         "stochastic_depth_explorer",
+        "training_explorer",
         "training_lab",
     ),
     "exercises": ("check",),

@@ -1,6 +1,7 @@
 """Explorers: figures that a reader drags, in a notebook and in the built page alike."""
 
 from .block import block_explorer
+from .budget import budget_explorer
 from .depth import stochastic_depth_explorer
 from .dimensions import dimensions_explorer
 from .element import Explorer
@@ -11,10 +12,12 @@ from .phi import phi_explorer
 from .progressive import progressive_explorer
 from .roofline import roofline_explorer
 from .se import gates_explorer, se_explorer
+from .training import training_explorer
 
 __all__ = [
     "Explorer",
     "block_explorer",
+    "budget_explorer",
     "dimensions_explorer",
     "family_explorer",
     "gates_explorer",
@@ -26,5 +29,6 @@ __all__ = [
     "se_explorer",
     "speed_lab",
     "stochastic_depth_explorer",
+    "training_explorer",
     "training_lab",
 ]

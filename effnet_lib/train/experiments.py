@@ -39,6 +39,7 @@ class Experiment:
         changes: what all arms change in it.
         arms: name of each arm to what it changes besides.
         seeds: each arm runs once with each.
+        data: that it is made for, as in :class:`Config`.
     """
 
     question: str
@@ -46,6 +47,7 @@ class Experiment:
     changes: dict[str, object]
     arms: dict[str, dict[str, object]]
     seeds: tuple[int, ...]
+    data: str = "cifar10"
 
     def config(self, arm: str, seed: int, data: str, changes: dict[str, object] | None = None) -> Config:
         """The settings of one run; ``changes`` come last."""
@@ -156,6 +158,10 @@ def all_experiments() -> dict[str, Experiment]:
             },
             (0, 1),
         ),
+        "seeds": Experiment(
+            "How far apart are runs that differ in nothing but their seed?",
+            "digits", {"epochs": 8}, {"digits": {}}, tuple(range(10)), data="digits",
+        ),
     }  # fmt: skip
 
 
@@ -196,7 +202,7 @@ class Job:
 
 def plan(
     name: str,
-    data: str = "cifar10",
+    data: str | None = None,
     *,
     data_id: str | None = None,
     only: list[str] | None = None,
@@ -209,7 +215,7 @@ def plan(
 
     Args:
         name: of the experiment.
-        data: as in :class:`Config`.
+        data: as in :class:`Config`; the experiment's own if None.
         data_id: a name for the data in the records.
         only: arms to run; all if None.
         seeds: in place of the experiment's own.
@@ -223,6 +229,7 @@ def plan(
     if name not in known:
         raise ConfigError(f"unknown experiment {name!r}: there are {', '.join(known)}")
     experiment = known[name]
+    data = experiment.data if data is None else data
     for field, option in (("seed", "--seeds"), ("data", "--data")):
         if field in (changes or {}):
             raise ConfigError(f"{field} is set by {option}, not by --set: the runs differ in their seeds")
