@@ -49,11 +49,13 @@ _PUBLIC = {
     "inside": ("activation_map", "feature_maps", "se_blocks", "se_gates"),
     "samples": ("TrainedNetwork", "cifar_small", "cifar_small_gates", "sample_photographs"),
     "explore": (
+        "augmentation_explorer",
         "block_explorer",
         "dimensions_explorer",
         "gates_explorer",
         "network_explorer",
         "phi_explorer",
+        "recipe_explorer",
         "se_explorer",
         "stochastic_depth_explorer",
     ),

@@ -1,20 +1,24 @@
 """Explorers: figures that a reader drags, in a notebook and in the built page alike."""
 
+from .augmentation import augmentation_explorer
 from .block import block_explorer
 from .depth import stochastic_depth_explorer
 from .dimensions import dimensions_explorer
 from .element import Explorer
 from .network import network_explorer
 from .phi import phi_explorer
+from .recipe import recipe_explorer
 from .se import gates_explorer, se_explorer
 
 __all__ = [
     "Explorer",
+    "augmentation_explorer",
     "block_explorer",
     "dimensions_explorer",
     "gates_explorer",
     "network_explorer",
     "phi_explorer",
+    "recipe_explorer",
     "se_explorer",
     "stochastic_depth_explorer",
 ]
