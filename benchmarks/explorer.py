@@ -20,6 +20,7 @@ from effnet_lib import (
     gates_explorer,
     network_explorer,
     phi_explorer,
+    progressive_explorer,
     se_explorer,
     stochastic_depth_explorer,
 )
@@ -41,6 +42,9 @@ EXPLORERS = (
     (stochastic_depth_explorer, "sd_rate", "04_mbconv"),
     (stochastic_depth_explorer, "sd_draws", "04_mbconv"),
     (network_explorer, "walk_step", "05_efficientnet_b0"),
+    (progressive_explorer, "prog_epoch", "07_efficientnet_v2"),
+    (progressive_explorer, "prog_stages", "07_efficientnet_v2"),
+    (progressive_explorer, "prog_last", "07_efficientnet_v2"),
 )
 
 SWEEP = """async (slider) => {

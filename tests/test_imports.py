@@ -11,7 +11,7 @@ import pytest
 import effnet_lib
 
 
-GROUND = ["scaling", "variants", "cost", "bounds", "naming", "files", "receptive", "studies", "explore"]
+GROUND = ["scaling", "variants", "cost", "bounds", "naming", "files", "receptive", "studies", "studies_v2", "train.progressive", "explore"]
 
 
 @pytest.mark.parametrize("module", GROUND)

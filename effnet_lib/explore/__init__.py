@@ -7,6 +7,7 @@ from .dimensions import dimensions_explorer
 from .element import Explorer
 from .network import network_explorer
 from .phi import phi_explorer
+from .progressive import progressive_explorer
 from .recipe import recipe_explorer
 from .se import gates_explorer, se_explorer
 
@@ -18,6 +19,7 @@ __all__ = [
     "gates_explorer",
     "network_explorer",
     "phi_explorer",
+    "progressive_explorer",
     "recipe_explorer",
     "se_explorer",
     "stochastic_depth_explorer",

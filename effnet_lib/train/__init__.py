@@ -15,7 +15,7 @@ _PUBLIC = {
     "data": ("DataSet", "Split", "load_data"),
     "optim": ("RMSpropTF", "ema_decay", "lr_factor", "make_ema", "parameter_groups"),
     "augment": ("Augment", "rand_augment", "trivial_augment"),
-    "progressive": ("code_rule", "make_stages", "paper_rule"),
+    "progressive": ("code_rule", "make_stages", "paper_rule", "progressive_stages", "training_cost"),
     "progress": ("LivePlot", "plot_history"),
     "record": ("SCHEMA", "check_record", "find_records", "read_record"),
     "checkpoint": ("load_latest", "save_checkpoint"),
