@@ -16,7 +16,7 @@ def plot_search(record: str = "search-digits") -> Figure:
     """
     candidates = recorded(record)["candidates"]
     with house_style():
-        figure = Figure(figsize=(7, 3.3))
+        figure = Figure(figsize=(7, 3.4))
         axes = figure.add_subplot()
         for row, candidate in enumerate(candidates):
             values = [100 * run["validation"] for run in candidate["runs"]]
@@ -29,7 +29,7 @@ def plot_search(record: str = "search-digits") -> Figure:
         axes.set_yticks(range(len(candidates)), [candidate_name(c) for c in candidates])
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("validation accuracy in per cent; a dot is a run, the upright line the mean of the runs")
+        axes.set_xlabel("validation accuracy in per cent")
     return figure
 
 

@@ -56,8 +56,8 @@ def ema_remaining(decay: float, since: int, until: int) -> float:
     as the warm-up holds, nearly all factors cancel. The first update copies the weights, so
     that ``since`` is at least 1.
 
-    >>> round(ema_remaining(0.999, 1, 10_001), 6)
-    4.5e-05
+    >>> round(ema_remaining(0.99, 900, 1_000), 3)  # 0.99 to the power of 100
+    0.366
     """
     knee = (10 * decay - 1) / (1 - decay)  # from here on the decay is constant
     turn = min(until, max(since, int(knee) + (knee > int(knee))))
