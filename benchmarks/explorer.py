@@ -18,11 +18,13 @@ from effnet_lib import (
     augmentation_explorer,
     block_explorer,
     dimensions_explorer,
+    family_explorer,
     gates_explorer,
     network_explorer,
     phi_explorer,
     progressive_explorer,
     recipe_explorer,
+    roofline_explorer,
     se_explorer,
     stochastic_depth_explorer,
 )
@@ -44,12 +46,15 @@ EXPLORERS = (
     (stochastic_depth_explorer, "sd_rate", "04_mbconv"),
     (stochastic_depth_explorer, "sd_draws", "04_mbconv"),
     (network_explorer, "walk_step", "05_efficientnet_b0"),
+    (family_explorer, "fam_budget", "06_family"),
     (progressive_explorer, "prog_epoch", "07_efficientnet_v2"),
     (progressive_explorer, "prog_stages", "07_efficientnet_v2"),
     (progressive_explorer, "prog_last", "07_efficientnet_v2"),
     (recipe_explorer, "rx_at", "10_training_recipe"),
     (recipe_explorer, "rx_epochs", "10_training_recipe"),
     (augmentation_explorer, "ag_level", "10_training_recipe"),
+    (roofline_explorer, "roof_batch", "09_fast_inference"),
+    (roofline_explorer, "roof_layer", "09_fast_inference"),
 )
 
 SWEEP = """async (slider) => {

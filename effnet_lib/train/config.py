@@ -265,7 +265,7 @@ def config_from_json(text: str) -> Config:
     try:
         fields = json.loads(text)
         return Config(**fields)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"not a saved configuration: {error}") from None

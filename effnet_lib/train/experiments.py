@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..cost import count_cost
+from ..files import expand
 from .checkpoint import write_atomically
 from .config import Config, config_from_json, make_config, make_variant
 from .errors import ConfigError, Interrupted, RunError
@@ -235,13 +236,13 @@ def plan(
         for arm in only:
             config = experiment.config(arm, seed, data, changes)
             settings = experiment.changes | experiment.arms[arm] | (changes or {})
-            output = Path(runs) / name / f"{arm}-{seed}"
+            output = expand(runs) / name / f"{arm}-{seed}"
             command = ["effnet", "train", "--recipe", experiment.recipe, "--data", data, "--seed", str(seed)]
             command += ["--data-id", data_id] if data_id else []
             for key, value in settings.items():
                 command += ["--set", f"{key}={_text(value)}"]
             command += ["--output", str(output), "--resume"]
-            jobs.append(Job(f"{arm}-{seed}", config, command, output, Path(results) / name / f"{arm}-{seed}.json"))
+            jobs.append(Job(f"{arm}-{seed}", config, command, output, expand(results) / name / f"{arm}-{seed}.json"))
     return jobs
 
 
