@@ -15,6 +15,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from effnet_lib import (
+    augmentation_explorer,
     block_explorer,
     budget_explorer,
     dimensions_explorer,
@@ -23,6 +24,7 @@ from effnet_lib import (
     network_explorer,
     phi_explorer,
     progressive_explorer,
+    recipe_explorer,
     roofline_explorer,
     se_explorer,
     stochastic_depth_explorer,
@@ -53,6 +55,9 @@ EXPLORERS = (
     (progressive_explorer, "prog_epoch", "07_efficientnet_v2"),
     (progressive_explorer, "prog_stages", "07_efficientnet_v2"),
     (progressive_explorer, "prog_last", "07_efficientnet_v2"),
+    (recipe_explorer, "rx_at", "10_training_recipe"),
+    (recipe_explorer, "rx_epochs", "10_training_recipe"),
+    (augmentation_explorer, "ag_level", "10_training_recipe"),
     (roofline_explorer, "roof_batch", "09_fast_inference"),
     (roofline_explorer, "roof_layer", "09_fast_inference"),
 )

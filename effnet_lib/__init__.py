@@ -54,6 +54,7 @@ _PUBLIC = {
     "inside": ("activation_map", "feature_maps", "se_blocks", "se_gates"),
     "samples": ("TrainedNetwork", "cifar_small", "cifar_small_gates", "sample_photographs"),
     "explore": (
+        "augmentation_explorer",
         "block_explorer",
         "budget_explorer",
         "dimensions_explorer",
@@ -63,6 +64,7 @@ _PUBLIC = {
         "phi_explorer",
         "phi_lab",
         "progressive_explorer",
+        "recipe_explorer",
         "roofline_explorer",
         "se_explorer",
         "speed_lab",
