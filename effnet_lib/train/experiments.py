@@ -158,7 +158,7 @@ def all_experiments() -> dict[str, Experiment]:
             # can do; from scratch it sees the images as they are, at an output stride to suit.
             "cifar",
             {
-                "variant": "lite0", "validation": 0.02, "policy": "none", "cutout": 0, "cutmix": 0.0,
+                "variant": "lite0", "validation": 0.004, "policy": "none", "cutout": 0, "cutmix": 0.0,
                 "plain_epochs": 0, "stochastic_depth_rate": 0.0, "warmup_epochs": 1.0, "ema_decay": 0.98, "lr_batch": 64,
                 "evaluate_every": 1000,
             },
@@ -168,8 +168,8 @@ def all_experiments() -> dict[str, Experiment]:
                     (
                         "fine-tune",
                         {"weights": "lite", "output_stride": 32, "resolution": 96, "crop": "resized", "min_area": 0.35,
-                         "lr": 0.02, "weight_decay": 1e-4, "norm_momentum": 0.01},
-                        ((10, 20, 15), (50, 50, 10), (500, 50, 4)),
+                         "lr": 0.05, "weight_decay": 1e-4},
+                        ((10, 20, 30), (50, 50, 10), (500, 50, 4)),
                     ),
                     ("scratch", {"output_stride": 16, "lr": 0.1}, ((10, 20, 100), (50, 50, 40), (500, 50, 8))),
                 )
