@@ -46,11 +46,12 @@ _PUBLIC = {
     "quantize": ("Quantized", "load_images", "quantize_model"),
     "bench": ("benchmark", "compare_inference", "take_turns"),
     "inside": ("activation_map", "feature_maps", "se_blocks", "se_gates"),
-    "samples": ("TrainedNetwork", "cifar_small", "cifar_small_gates", "sample_photographs"),
+    "samples": ("TrainedNetwork", "cifar_small", "cifar_small_gates", "open_photograph", "sample_photographs"),
     "explore": (
         "block_explorer",
         "dimensions_explorer",
         "gates_explorer",
+        "inside_explorer",
         "network_explorer",
         "phi_explorer",
         "se_explorer",

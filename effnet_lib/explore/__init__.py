@@ -4,6 +4,7 @@ from .block import block_explorer
 from .depth import stochastic_depth_explorer
 from .dimensions import dimensions_explorer
 from .element import Explorer
+from .inside import inside_explorer
 from .network import network_explorer
 from .phi import phi_explorer
 from .se import gates_explorer, se_explorer
@@ -13,6 +14,7 @@ __all__ = [
     "block_explorer",
     "dimensions_explorer",
     "gates_explorer",
+    "inside_explorer",
     "network_explorer",
     "phi_explorer",
     "se_explorer",
