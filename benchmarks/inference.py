@@ -14,20 +14,18 @@ waiting threads sleep, ``OMP_WAIT_POLICY=PASSIVE``, or count processor time, ``-
 """
 
 import argparse
-import datetime
-import json
 import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
 from effnet_lib import build_model, count_cost, optimize_for_inference, roofline
 from effnet_lib.bench import OPTIMISED, compare_inference, take_turns
-from effnet_lib.files import write_atomically
-from effnet_lib.train.record import commit, device_name, versions
+from effnet_lib.train.record import device_name
+
+from .record import Recorder, add_arguments
 
 #: (variant, batch size, resolution or None for its own)
 CASES = (("b0", 1, None), ("b0", 8, None), ("b4", 1, None), ("v2_s", 1, None))
@@ -129,18 +127,11 @@ def print_case(case: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the record")
-    parser.add_argument("--rounds", type=int, default=25, help="turns of each (default: 25)")
-    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="default: 2")
+    add_arguments(parser, rounds=25, threads=min(2, os.cpu_count() or 1))
     parser.add_argument("--only", metavar="VARIANT", help="one variant of the list")
-    parser.add_argument("--cpu-time", action="store_true",
-                        help="processor time in place of the clock on the wall, on one thread: for a busy machine")  # fmt: skip
     arguments = parser.parse_args()
-    if arguments.cpu_time:
-        arguments.threads = 1  # with more, the time that they wait for one another would count twice
-    clock = time.process_time if arguments.cpu_time else time.perf_counter
-    torch.set_num_threads(arguments.threads)
-    started, load = _now(), os.getloadavg()
+    recorder = Recorder("benchmarks.inference", "effnet-inference-1", arguments)
+    clock = recorder.clock
     limits = measure_limits(clock)
     print(
         f"{device_name(torch.device('cpu'))}, {arguments.threads} threads: "
@@ -157,30 +148,7 @@ def main() -> None:
         case["stages"] = measure_stages(variant, batch_size, case["resolution"], limits, rounds, clock)
         print_case(case)
         cases.append(case)
-    if arguments.json:
-        command = "python -m benchmarks.inference " + " ".join(
-            f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}")
-            for name, value in vars(arguments).items()
-            if value not in (None, False)
-        )
-        record = {
-            "schema": "effnet-inference-1", "command": command, "commit": commit(),
-            "started": started, "finished": _now(),
-            "clock": "processor time" if arguments.cpu_time else "wall",
-            "device": {
-                "name": device_name(torch.device("cpu")), "threads": arguments.threads,
-                "processors": os.cpu_count(), "load_before": load[0], "load_after": os.getloadavg()[0],
-                "wait_policy": os.environ.get("OMP_WAIT_POLICY"),
-                "capability": torch.backends.cpu.get_cpu_capability(),
-            },
-            "versions": versions(), "limits": limits, "cases": cases,
-        }  # fmt: skip
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(arguments.json, (json.dumps(record, indent=1) + "\n").encode())
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    recorder.write(limits=limits, cases=cases)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ _PUBLIC = {
     "releases": ("DownloadError", "Weights", "WeightsError", "get_weights", "list_weights"),
     "weights": ("LoadedWeights", "Prediction", "classify", "load_weights", "open_weights", "save_weights"),
     "receptive": ("ReceptiveField", "receptive_field"),
+    "records": ("list_recorded", "recorded"),
     "studies": ("ScaledNetwork", "dimension_study", "published_study"),
     "deploy": ("ConvAct", "InferenceNet", "fold_batch_norm", "optimize_for_inference"),
     "export": ("ExportError", "Exported", "export_model"),

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+from .records import RESULTS
+
 #: The accuracy near which the gains of a single dimension flatten, B0 scaled, in per cent.
 #: Source: Tan & Le 2019, arXiv:1905.11946v5, Figure 3.
 SATURATION = 80.0
-
-#: Where records are looked for: inside the installed package, or beside it in a checkout.
-RESULTS = (Path(__file__).parent / "results", Path(__file__).parents[1] / "results")
 
 DIMENSIONS = ("depth", "width", "resolution")
 
