@@ -8,8 +8,7 @@
   const Inside = {
     // The logit is the mean of the activation map plus the bias.
     logit: ({ map, bias }) => map.reduce((sum, value) => sum + value, 0) / map.length + bias,
-    // What lies between two neighbouring values is as far from the edge as they are: the square
-    // of the picture that belongs to a place, [left, top, side].
+    // The square of the picture that belongs to a place of the map, [left, top, side].
     cell: ([row, column], size, side) => [(column * side) / size, (row * side) / size, side / size],
     // The square that the value has seen, about the middle of its cell.
     field: ([row, column], size, side, field) => [
@@ -159,7 +158,7 @@
       const text = isMap
         ? `Channel ${place.shown[channel]} of ${place.name} (${place.operator}) is strongest ${spot}. One value there has seen ${
           place.field < 2 * side ? `${place.field} × ${place.field} pixels (dashed)` : "the whole picture"} of ${side} × ${side}.`
-        : `For ${answer.label} speaks most what lies ${spot}. The ${answer.map.length} values have the mean ${(answer.logit - answer.bias).toFixed(2)}; ` +
+        : `What speaks most for ${answer.label} lies ${spot}. The ${answer.map.length} values have the mean ${(answer.logit - answer.bias).toFixed(2)}; ` +
           `with the bias of ${answer.bias.toFixed(2)} that is the logit, ${answer.logit.toFixed(2)}. Orange speaks for the class, blue against it.`;
       put(this.sentence, text);
       const label = `${photograph.title}. Over it ${isMap ? `channel ${place.shown[channel]} of ${place.name}` : `the evidence for ${answer.label}`}, strongest ${spot}`;

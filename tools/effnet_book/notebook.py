@@ -365,8 +365,8 @@ def make_notebook(app: Sphinx, docname: str, doctree: nodes.document) -> dict:
 
     writer = Writer(resolve)
     cells = writer.page(doctree)
-    gpu = app.env.metadata[docname].get("gpu")
-    first = writer.cell("code", setup_cell(app)) | {"execution_count": None, "outputs": [], "id": "install"}
+    gpu, besides = (app.env.metadata[docname].get(key) for key in ("gpu", "packages"))
+    first = writer.cell("code", setup_cell(app, besides)) | {"execution_count": None, "outputs": [], "id": "install"}
     cells.insert(1, first)
     colab = {"provenance": [], "toc_visible": True} | ({"gpuType": "T4"} if gpu else {})
     return {
@@ -381,12 +381,14 @@ def make_notebook(app: Sphinx, docname: str, doctree: nodes.document) -> dict:
     }  # fmt: skip
 
 
-def setup_cell(app: Sphinx) -> str:
+def setup_cell(app: Sphinx, besides: str | None) -> str:
+    """The first cell; ``besides`` are packages that the page's own head asks for (``packages:``)."""
     import effnet_lib
 
     version = effnet_lib.__version__
     address = app.config.html_theme_options["repository_url"]
     packages = f'"effnet_lib @ git+{address}@v{version}" torchinfo==1.8.0'
+    packages += f" {besides}" if besides else ""
     return SETUP.format(version=version, packages=packages)
 
 
