@@ -18,6 +18,7 @@ from effnet_lib import (
     block_explorer,
     dimensions_explorer,
     gates_explorer,
+    inside_explorer,
     network_explorer,
     phi_explorer,
     se_explorer,
@@ -41,6 +42,8 @@ EXPLORERS = (
     (stochastic_depth_explorer, "sd_rate", "04_mbconv"),
     (stochastic_depth_explorer, "sd_draws", "04_mbconv"),
     (network_explorer, "walk_step", "05_efficientnet_b0"),
+    (inside_explorer, "in_stage", "08_pretrained"),
+    (inside_explorer, "in_strength", "08_pretrained"),
 )
 
 SWEEP = """async (slider) => {
