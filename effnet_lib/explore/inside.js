@@ -71,11 +71,13 @@
       this.sheets = this.data.photographs.map(({ sheets }) => sheets.map(() => undefined));
       find(".effnet-reset").addEventListener("click", () => this.set(this.defaults));
       // To press a map or a class, or to move on, is to ask for it to lie over the picture.
-      const over = (selector, kind, event) => all(selector).forEach((input) =>
-        input.addEventListener(event, () => this.state.in_over !== kind && this.set({ in_over: kind })));
-      over(".inside-tiles input", "map", "click");
-      over(".inside-answers input", "class", "click");
-      over("[data-control=in_stage] input", "map", "input");
+      // (A click comes before the change of a radio button, which setting anything else would undo.)
+      const over = (name, kind) => all(`[data-control=${name}] input`).forEach((input) =>
+        input.addEventListener("click", () => this.set({ [name]: input.value, in_over: kind })));
+      over("in_channel", "map");
+      over("in_class", "class");
+      all("[data-control=in_stage] input").forEach((input) => input.addEventListener(input.type === "range" ? "input" : "change", () =>
+        this.state.in_over !== "map" && this.set({ in_over: "map" })));
     }
 
     // The picture that holds the maps of a place, decoded when it is first wanted.
