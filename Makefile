@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in .venv/bin/python python3 python3.13 python3.12 p
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help venv book serve notebooks test clean distclean
+.PHONY: help venv book pdf serve notebooks test clean distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,9 @@ venv: ## install the tested versions of everything into .venv
 
 book: venv ## run every chapter and build the book into _build/html
 	@.venv/bin/python -m tools.build_book
+
+pdf: book ## print the whole book into one PDF, with page numbers and solutions at the end
+	@.venv/bin/python -m tools.pdf
 
 serve: book ## build the book and serve it on this machine
 	@.venv/bin/python -m tools.serve

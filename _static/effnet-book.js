@@ -90,15 +90,15 @@
     markSection();
   }
 
-  // A box that scrolls sideways can be reached, and so scrolled, by keyboard.
-  const makeReachable = () => {
-    for (const box of all("article pre, .math-box, .pst-scrollable-table-container, .cell_output > .output")) {
+  // A box that scrolls sideways can be reached, and so scrolled, by keyboard. The observer
+  // speaks up when a box is first laid out and whenever its size changes.
+  const reachable = new ResizeObserver((entries) => {
+    for (const { target: box } of entries) {
       if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
       else box.removeAttribute("tabindex");
     }
-  };
-  addEventListener("resize", makeReachable);
-  addEventListener("load", makeReachable);
+  });
+  for (const box of all("article pre, .math-box, .pst-scrollable-table-container, .cell_output > .output")) reachable.observe(box);
 
   // Hidden solutions: a link into one opens it, and paper shows them all.
   const openTarget = () => {

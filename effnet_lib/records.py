@@ -25,9 +25,9 @@ def recorded(name: str) -> dict:
             ``"latency-xeon-one-thread"``, or ``"compound/depth-2-seed-0"`` for a run.
 
     Returns:
-        What the file holds. A benchmark's has ``schema``, ``command``, ``commit``, ``started``,
-        ``finished``, ``clock``, ``device``, ``versions`` and its results. A training run's
-        follows the schema of :mod:`effnet_lib.train.record`.
+        dict: what the file holds. In a benchmark's are ``schema``, ``command``, ``commit``,
+        ``started``, ``finished``, ``clock``, ``device``, ``versions`` and its results; a
+        training run's follows the schema of :mod:`effnet_lib.train.record`.
 
     Raises:
         ValueError: there is no such record; the message lists what there is.

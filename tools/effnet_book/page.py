@@ -35,6 +35,9 @@ ACCESSIBLE = {
 }
 # A signature of many lines is no list of terms, though Sphinx writes it as one.
 SIGNATURE = re.compile(r'(<span class="sig-paren">\(</span>\s*)<dl>(.*?)</dl>', re.DOTALL)
+# Names, brackets and blanks of code are drawn in the colour of the text around them: to mark
+# each would double the number of elements on a page.
+PLAIN_CODE = re.compile(r'<span class="[npw]">([^<]*)</span>')
 # Copied into every book by the theme, loaded by none of our pages.
 NEEDLESS = ["vendor", "scripts", "styles", "locales", "images", "webpack-macros.html",
             "sbt-webpack-macros.html"]  # fmt: skip
@@ -71,7 +74,7 @@ def trim(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) 
     body = sized(app, body)
     for old, new in ACCESSIBLE.items():
         body = body.replace(old, new)
-    context["body"] = SIGNATURE.sub(plain_lines, body)
+    context["body"] = PLAIN_CODE.sub(r"\1", SIGNATURE.sub(plain_lines, body))
     colab = colab_link(context)
     context["colab_link"] = colab if notebook_of(app, pagename) else None
 
