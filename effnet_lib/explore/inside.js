@@ -40,7 +40,7 @@
         <div class="inside-body">
           <div class="inside-left">
             <div class="inside-view" role="img" aria-label="">
-              <img alt="" width="${this.data.side}" height="${this.data.side}">
+              <img alt="The photograph as the network sees it" width="${this.data.side}" height="${this.data.side}">
               <canvas class="map"></canvas><canvas class="evidence" width="${this.data.grid}" height="${this.data.grid}"></canvas>
               <svg viewBox="0 0 ${this.data.side} ${this.data.side}" aria-hidden="true"><rect class="field"/><rect class="cell"/></svg>
             </div>
@@ -102,6 +102,7 @@
       if (this.shownPhotograph !== at) {
         this.shownPhotograph = at;
         this.photo.src = photograph.picture;
+        this.photo.alt = photograph.title;
         const most = photograph.answers[0].probability;
         photograph.answers.forEach(({ label, probability }, i) => {
           put(this.rows[i].name, label);
