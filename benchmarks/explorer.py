@@ -21,6 +21,7 @@ from effnet_lib import (
     dimensions_explorer,
     family_explorer,
     gates_explorer,
+    inside_explorer,
     network_explorer,
     phi_explorer,
     progressive_explorer,
@@ -60,6 +61,8 @@ EXPLORERS = (
     (augmentation_explorer, "ag_level", "10_training_recipe"),
     (roofline_explorer, "roof_batch", "09_fast_inference"),
     (roofline_explorer, "roof_layer", "09_fast_inference"),
+    (inside_explorer, "in_stage", "08_pretrained"),
+    (inside_explorer, "in_strength", "08_pretrained"),
 )
 
 SWEEP = """async (slider) => {

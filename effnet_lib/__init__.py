@@ -52,7 +52,7 @@ _PUBLIC = {
     "quantize": ("Quantized", "load_images", "quantize_model"),
     "bench": ("benchmark", "compare_inference", "take_turns"),
     "inside": ("activation_map", "feature_maps", "se_blocks", "se_gates"),
-    "samples": ("TrainedNetwork", "cifar_small", "cifar_small_gates", "sample_photographs"),
+    "samples": ("TrainedNetwork", "cifar_small", "cifar_small_gates", "open_photograph", "sample_photographs"),
     "explore": (
         "augmentation_explorer",
         "block_explorer",
@@ -60,6 +60,7 @@ _PUBLIC = {
         "dimensions_explorer",
         "family_explorer",
         "gates_explorer",
+        "inside_explorer",
         "network_explorer",
         "phi_explorer",
         "phi_lab",

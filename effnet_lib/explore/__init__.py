@@ -7,6 +7,7 @@ from .depth import stochastic_depth_explorer
 from .dimensions import dimensions_explorer
 from .element import Explorer
 from .family import family_explorer
+from .inside import inside_explorer
 from .labs import phi_lab, speed_lab, training_lab
 from .network import network_explorer
 from .phi import phi_explorer
@@ -24,6 +25,7 @@ __all__ = [
     "dimensions_explorer",
     "family_explorer",
     "gates_explorer",
+    "inside_explorer",
     "network_explorer",
     "phi_explorer",
     "phi_lab",
