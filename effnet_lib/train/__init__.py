@@ -21,6 +21,7 @@ _PUBLIC = {
     "record": ("SCHEMA", "check_record", "find_records", "read_record"),
     "checkpoint": ("load_latest", "save_checkpoint"),
     "experiments": ("Experiment", "all_experiments", "plan"),
+    "search": ("Candidate", "search_candidate", "search_grid", "search_run"),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from ..cost import count_cost
+from ..files import expand
 from ..images import Preprocessing
 from ..model import build_model
 from ..releases import DownloadError, Weights, WeightsError
@@ -535,6 +536,8 @@ def open_source(config: Config) -> LoadedWeights | None:
         return open_weights(config.weights, variant, norm_eps=config.norm_eps)
     except DownloadError as error:
         raise RunError(str(error)) from None
+    except ImportError:
+        raise
     except WeightsError as error:
         raise ConfigError(f"weights: {error}") from None
 
@@ -618,7 +621,7 @@ def train(
         ConfigError: what was asked for cannot be done.
         RunError: the environment failed; Interrupted after a signal. Checkpoints are whole.
     """
-    output = Path(output)
+    output = expand(output)
     with join(config.device) as group:
         resume = resume or was_restarted()
         if group.is_main:

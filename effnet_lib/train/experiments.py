@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..cost import count_cost
+from ..files import expand
 from .checkpoint import write_atomically
 from .config import Config, config_from_json, make_config, make_variant
 from .errors import ConfigError, Interrupted, RunError
@@ -161,6 +162,31 @@ def all_experiments() -> dict[str, Experiment]:
             "How far apart are runs that differ in nothing but their seed?",
             "digits", {"epochs": 8}, {"digits": {}}, tuple(range(10)), data="digits",
         ),
+        "transfer": Experiment(
+            "What do ImageNet's weights give on few labelled images, against starting afresh?",
+            # Lite0, whose weights come without a download. Enlarged to 96 pixels is what a processor
+            # can do; from scratch it sees the images as they are, at an output stride to suit.
+            "cifar",
+            {
+                "variant": "lite0", "validation": 0.004, "policy": "none", "cutout": 0, "cutmix": 0.0,
+                "plain_epochs": 0, "stochastic_depth_rate": 0.0, "warmup_epochs": 1.0, "ema_decay": 0.98, "lr_batch": 64,
+                "evaluate_every": 1000,
+            },
+            {
+                f"{start}-{count}": {"per_class": count, "batch_size": batch, "epochs": epochs} | settings
+                for start, settings, runs in (
+                    (
+                        "fine-tune",
+                        {"weights": "lite", "output_stride": 32, "resolution": 96, "crop": "resized", "min_area": 0.35,
+                         "lr": 0.05, "weight_decay": 1e-4},
+                        ((10, 20, 30), (50, 50, 10), (500, 50, 4)),
+                    ),
+                    ("scratch", {"output_stride": 16, "lr": 0.1}, ((10, 20, 100), (50, 50, 40), (500, 50, 8))),
+                )
+                for count, batch, epochs in runs
+            },
+            (0, 1, 2),
+        ),
     }  # fmt: skip
 
 
@@ -168,7 +194,7 @@ def all_experiments() -> dict[str, Experiment]:
 REHEARSAL = {
     "variant": "phi=-13", "output_stride": 32, "epochs": 2, "batch_size": 16, "warmup_epochs": 1.0,
     "plain_epochs": 0, "resolution": 16, "compile": False, "evaluate_every": 1, "min_resolution": 8,
-    "validation": 0.2, "device": "cpu", "workers": 0,
+    "validation": 0.2, "device": "cpu", "workers": 0, "weights": None, "per_class": None,
 }  # fmt: skip
 
 
@@ -242,13 +268,13 @@ def plan(
         for arm in only:
             config = experiment.config(arm, seed, data, changes)
             settings = experiment.changes | experiment.arms[arm] | (changes or {})
-            output = Path(runs) / name / f"{arm}-{seed}"
+            output = expand(runs) / name / f"{arm}-{seed}"
             command = ["effnet", "train", "--recipe", experiment.recipe, "--data", data, "--seed", str(seed)]
             command += ["--data-id", data_id] if data_id else []
             for key, value in settings.items():
                 command += ["--set", f"{key}={_text(value)}"]
             command += ["--output", str(output), "--resume"]
-            jobs.append(Job(f"{arm}-{seed}", config, command, output, Path(results) / name / f"{arm}-{seed}.json"))
+            jobs.append(Job(f"{arm}-{seed}", config, command, output, expand(results) / name / f"{arm}-{seed}.json"))
     return jobs
 
 

@@ -330,7 +330,9 @@ BAD = [
     (("--batch-size", "4096"), "too few for one batch of 4096: try --batch-size"),
     (("--weights", "/no/such.pt"), "there is no file /no/such.pt"),
     (("--set", "output_stride=7"), "output_stride must be one of"),
-    (("--config", "/no/such.json"), "cannot read /no/such.json"),
+    (("--config", "/no/such.json"), "there is no file /no/such.json"),
+    (("--config", "/dev/zero"), "/dev/zero is not a file: give a file of saved settings"),
+    (("--config", ""), "an empty name"),
     (("--nonsense",), "--nonsense"),
 ]
 
