@@ -9,7 +9,7 @@
     }
 
     template() {
-      const { ways } = this.data, keys = Object.keys(ways);
+      const { ways, credits } = this.data, keys = Object.keys(ways);
       const columns = ways[keys[0]].labels[0].map(() => `
         <div class="ag-picture"><div class="ag-window"><img alt="" aria-hidden="true"></div><span></span></div>`);
       return `
@@ -18,7 +18,8 @@
         <p class="effnet-note" role="alert"></p>
         <div class="ag-pictures" role="img" aria-label="">${columns.join("")}</div>
         <p class="ag-does"></p>
-        <button type="button" class="effnet-button ag-reset">Reset</button>`;
+        <button type="button" class="effnet-button ag-reset">Reset</button>
+        <details class="ag-credits"><summary>The photographs</summary><p>${credits.join(". ")}.</p></details>`;
     }
 
     ready() {
