@@ -11,7 +11,8 @@ import importlib
 _PUBLIC = {
     "config": ("Config", "RECIPES", "change_config", "make_config", "make_variant"),
     "errors": ("ConfigError", "Interrupted", "RunError"),
-    "engine": ("Run", "fit", "predict", "train"),
+    "engine": ("Run", "fit", "predict", "train", "training_step"),
+    "answers": ("Answers", "run_answers", "watch_epochs"),
     "data": ("DataSet", "Split", "load_data"),
     "optim": ("RMSpropTF", "ema_decay", "lr_factor", "make_ema", "parameter_groups"),
     "augment": ("Augment", "rand_augment", "trivial_augment"),
