@@ -9,16 +9,17 @@
     }
 
     template() {
-      const { ways } = this.data, keys = Object.keys(ways);
+      const { ways, credits } = this.data, keys = Object.keys(ways);
       const columns = ways[keys[0]].labels[0].map(() => `
-        <div class="ag-picture"><div class="ag-window"><img alt="" aria-hidden="true"></div><span></span></div>`);
+        <div class="ag-picture"><div class="ag-window"><img alt="a photograph, augmented"></div><span></span></div>`);
       return `
         ${this.choice("ag_way", "Augmentation", keys.map((way) => [way, ways[way].name]))}
         ${this.slider("ag_level", "<span class=\"ag-said\">Strength</span>", 0, ways[keys[0]].levels.length - 1, 1, "strength, in steps")}
         <p class="effnet-note" role="alert"></p>
-        <div class="ag-pictures" role="img" aria-label="">${columns.join("")}</div>
+        <div class="ag-pictures" role="group" aria-label="">${columns.join("")}</div>
         <p class="ag-does"></p>
-        <button type="button" class="effnet-button ag-reset">Reset</button>`;
+        <button type="button" class="effnet-button ag-reset">Reset</button>
+        <details class="ag-credits"><summary>The photographs</summary><p>${credits.join(". ")}.</p></details>`;
     }
 
     ready() {
@@ -46,7 +47,11 @@
       this.controls.ag_level.range.setAttribute("aria-valuetext", way.levels[ag_level]);
       this.labels = way.labels[ag_level].map((row) =>
         row.length === 1 ? row[0][0] : row.map(([name, share]) => `${name} ${share.toFixed(2)}`).join(", "));
-      this.captions.forEach((caption, i) => put(caption, this.labels[i]));
+      this.captions.forEach((caption, i) => {
+        put(caption, this.labels[i]);
+        const alt = `${way.labels[0][i][0][0]} after ${way.name}, ${way.levels[ag_level]}`;
+        if (this.images[i].alt !== alt) this.images[i].alt = alt;
+      });
       const label = `${way.name}, ${way.levels[ag_level]}. Labels: ${this.labels.join("; ")}.`;
       if (this.label !== label) this.pictures.setAttribute("aria-label", (this.label = label));
     }

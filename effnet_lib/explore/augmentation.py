@@ -40,8 +40,11 @@ def augmentation_explorer() -> Explorer:
     and torchvision's MixUp and CutMix) when the figure is made. Needs torch, torchvision and
     Pillow.
     """
+    from ..samples import photograph_credits
+
     sheets = _sheets()
     data = {
+        "credits": [f"{credit['title']}: {credit['by']}, {credit['licence']}" for credit in photograph_credits()],
         "ways": {
             way: {
                 "name": name,
@@ -57,7 +60,7 @@ def augmentation_explorer() -> Explorer:
         f'height="{LEVELS * TILE}" alt="{html.escape(f"{name}: six photographs in columns, in seven rows; {does}", quote=True)}">'
         f"<figcaption>{html.escape(name)}. {html.escape(does)} Rows: {', '.join(data['ways'][way]['levels'])}.</figcaption></figure>"
         for way, (name, _, does) in WAYS.items()
-    )
+    ) + f"<p>The photographs: {html.escape('. '.join(data['credits']))}.</p>"
     return Explorer(
         "augmentation", data, figures, ("augmentation.js",), "augmentation explorer (shows itself in a notebook)",
         ("augmentation.css",),

@@ -129,6 +129,8 @@ def test_every_position_shows_its_row_and_its_labels(open_page):
             sources = page.evaluate("[...document.querySelectorAll('.ag-window img')].map((img) => img.src)")
             sheets = page.evaluate("[...document.querySelectorAll('.effnet-static img')].map((img) => img.src)")
             assert set(sources) == {sheets[list(WAYS).index(way)]}
+            alts = page.evaluate("[...document.querySelectorAll('.ag-window img')].map((img) => img.alt)")
+            assert alts[0] == f"cat after {data['ways'][way]['name']}, {data['ways'][way]['levels'][level]}" and len(set(alts)) == 6
 
 
 CONTROLS = {"recipe": ("rx_epochs", 100, "of 100"), "augmentation": ("ag_level", 6, "magnitude 25")}
