@@ -167,7 +167,7 @@ def _add_experiment(commands) -> None:
         epilog="The same command goes on where it was stopped. Without NAME: the experiments and their questions.",
     )
     experiment.add_argument("name", nargs="?", metavar="NAME", help="such as scratch or compound")
-    experiment.add_argument("--data", default="cifar10", help="as for effnet train (default: cifar10)")
+    experiment.add_argument("--data", help="as for effnet train (default: the experiment's own, mostly cifar10)")
     experiment.add_argument("--data-id", metavar="ID", help="name of the data in the records")
     experiment.add_argument("--only", nargs="+", metavar="ARM", help="arms to run (default: all)")
     experiment.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="in place of the experiment's own")

@@ -1,6 +1,7 @@
 """What comes with the library to try things on: six photographs and a small trained network.
 
-Both lie in ``effnet_lib/data``, so they need no download. The network is an EfficientNet at
+Both lie in ``effnet_lib/data``, so they need no download. The photographs are there twice: as
+squares of 128 pixels, and whole. The network is an EfficientNet at
 φ = −4, trained on CIFAR-10 at 32 pixels; its training record lies beside its weights. It is
 here to be looked into. For photographs of a normal size take released weights.
 """
@@ -29,8 +30,8 @@ def photograph_credits() -> list[dict[str, str]]:
     return json.loads((_DATA / "photographs.json").read_text(encoding="utf-8"))
 
 
-def photograph_file(name: str) -> bytes:
-    """The JPEG of a photograph, 128 × 128 pixels.
+def photograph_file(name: str, whole: bool = False) -> bytes:
+    """The JPEG of a photograph: 128 × 128 pixels of it, or the whole.
 
     Raises:
         ValueError: there is none of that name; the names are listed.
@@ -38,7 +39,32 @@ def photograph_file(name: str) -> bytes:
     names = [credit["name"] for credit in photograph_credits()]
     if name not in names:
         raise ValueError(f"no photograph {name!r:.60}: there are {', '.join(names)}")
-    return (_DATA / f"{name}.jpg").read_bytes()
+    return (_DATA / f"{name}{'_whole' * whole}.jpg").read_bytes()
+
+
+def open_photograph(name: str):
+    """One of the six photographs, whole, as a PIL image like one of your own.
+
+    Its shorter side has 300 to 512 pixels, and it is not square.
+
+    Raises:
+        ValueError: there is none of that name; the names are listed.
+        ImportError: Pillow is missing.
+
+    >>> open_photograph("cat").size
+    (451, 300)
+    """
+    content = photograph_file(name, whole=True)
+    with _pillow("open_photograph").open(BytesIO(content)) as image:
+        return image.convert("RGB")
+
+
+def _pillow(needed_by: str):
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ImportError(f"{needed_by} needs Pillow: pip install pillow") from None
+    return Image
 
 
 def sample_photographs(size: int = PHOTOGRAPH_SIZE) -> dict[str, Tensor]:
@@ -59,10 +85,7 @@ def sample_photographs(size: int = PHOTOGRAPH_SIZE) -> dict[str, Tensor]:
     """
     if isinstance(size, bool) or not isinstance(size, int) or size < 1 or PHOTOGRAPH_SIZE % size:
         raise ValueError(f"size must divide {PHOTOGRAPH_SIZE}, got {size!r:.60}")
-    try:
-        from PIL import Image
-    except ImportError:
-        raise ImportError("sample_photographs needs Pillow: pip install pillow") from None
+    Image = _pillow("sample_photographs")
     photographs = {}
     for name in (credit["name"] for credit in photograph_credits()):
         with Image.open(BytesIO(photograph_file(name))) as image:

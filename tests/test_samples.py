@@ -6,7 +6,7 @@ from importlib import resources
 import pytest
 import torch
 
-from effnet_lib import cifar_small, cifar_small_gates, count_cost, sample_photographs, se_gates
+from effnet_lib import cifar_small, cifar_small_gates, count_cost, open_photograph, sample_photographs, se_gates
 from effnet_lib.samples import photograph_credits, photograph_file
 from effnet_lib.train.config import config_from_json
 from effnet_lib.train.record import check_record
@@ -31,6 +31,16 @@ def test_every_photograph_has_a_licence_and_an_author():
         assert photograph_file(credit["name"])[:2] == b"\xff\xd8"
 
 
+def test_whole_photographs_are_the_ones_that_the_squares_were_cut_from():
+    for name, square in sample_photographs().items():
+        image = open_photograph(name)
+        assert image.mode == "RGB" and min(image.size) >= 300 and image.width != image.height
+        assert max(image.size) < 2 * min(image.size)
+        middle = (torch.tensor(list(image.resize((8, 8)).tobytes())) / 255).mean()
+        assert abs(float(middle - square.mean())) < 0.15
+    assert len({open_photograph(name).tobytes() for name in sample_photographs()}) == 6
+
+
 @pytest.mark.parametrize("size", [0, -32, 33, 256, 32.0, True, "32"])
 def test_bad_sizes(size):
     with pytest.raises(ValueError, match="must divide 128"):
@@ -40,6 +50,8 @@ def test_bad_sizes(size):
 def test_unknown_photograph():
     with pytest.raises(ValueError, match="'dog'.*cat"):
         photograph_file("dog")
+    with pytest.raises(ValueError, match="'dog'.*cat"):
+        open_photograph("dog")
 
 
 @pytest.fixture(scope="module")

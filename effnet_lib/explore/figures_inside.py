@@ -62,8 +62,8 @@ def plot_activation_map(
 ) -> Figure:
     """Photographs, and over each the class activation map of a class (the network's first choice).
 
-    What speaks for the class is drawn in orange, what speaks against it in blue, with one
-    scale for all photographs.
+    What speaks for the class is drawn in orange, what speaks against it in blue; the stronger,
+    the less of the photograph shines through. Each photograph has a scale of its own.
 
     Args:
         images: (N, in_channels, H, W), prepared as for the network.
@@ -91,17 +91,63 @@ def plot_activation_map(
     titles = [names[c] if names else f"class {c}" for c in chosen]
     size = tuple(photographs.shape[-2:])
     smooth = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-    most = max(float(maps.abs().max()), 1e-12)
+    columns = min(3, len(images))
+    rows = -(-len(images) // columns)
     with house_style():
-        figure = Figure(figsize=(2.1 * len(images), 2.4))
+        figure = Figure(figsize=(2.3 * columns, 2.5 * rows))
         places = []
-        for axes, photograph, values, title in zip(figure.subplots(1, len(images), squeeze=False)[0], photographs, smooth, titles):
+        grid = figure.subplots(rows, columns, squeeze=False).flat
+        for axes in grid[len(images) :]:
+            axes.axis("off")
+        for axes, photograph, values, title in zip(grid, photographs, smooth, titles):
             _show(axes, photograph.mean(0, keepdim=True).expand(3, -1, -1), title)
-            axes.imshow(values.numpy(), cmap="PuOr_r", vmin=-most, vmax=most, alpha=0.6)
+            strength = values / values.abs().max().clamp_min(1e-12)
+            shade = (0.75 * strength.abs()).clamp(0, 1).numpy()
+            axes.imshow(strength.numpy(), cmap="PuOr_r", vmin=-1.3, vmax=1.3, alpha=shade)
             y, x = divmod(int(values.argmax()), size[1])
             places.append(f"{title}: strongest {_place(y / size[0], x / size[1])}")
             axes.axis("off")
     figure.alt = f"Class activation maps over {len(images)} photographs. {'; '.join(places)}"
+    return figure
+
+
+def plot_answers(model: EfficientNet, images: dict[str, Tensor], columns: int = 4) -> Figure:
+    """One picture prepared in several ways, as the network sees it, and its five likeliest answers to each.
+
+    Args:
+        model: with weights that carry their preprocessing and the names of their classes.
+        images: what each way is called, and its result, (3, H, W).
+
+    Raises:
+        ValueError: the model's weights name no preprocessing or no classes.
+    """
+    known = model.weights
+    if known is None or known.preprocessing is None or known.categories is None:
+        raise ValueError("plot_answers needs a model whose weights have a preprocessing and names of classes")
+    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (known.preprocessing.mean, known.preprocessing.std))
+    rows = -(-len(images) // columns)
+    lines = []
+    with house_style():
+        figure = Figure(figsize=(2.15 * columns, 3.35 * rows))
+        grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[1.5, 1] * rows)
+        for axes in grid.flat:
+            axes.axis("off")
+        for i, (name, image) in enumerate(images.items()):
+            logits = feature_maps(model, _one(image))["head"].mean((2, 3)) @ model.classifier.weight.detach().T
+            probability, index = (logits + model.classifier.bias.detach()).softmax(1)[0].topk(min(5, model.num_classes))
+            labels = [known.categories[c] for c in index.tolist()]
+            picture, bars = grid[2 * (i // columns), i % columns], grid[2 * (i // columns) + 1, i % columns]
+            # Half the side is enough for so small a panel, and a quarter of the bytes.
+            _show(picture, F.avg_pool2d(image * std + mean, 2), name)
+            at = range(len(labels))
+            bars.barh(at, probability.tolist(), color=COLORS["depth"], height=0.9, alpha=0.3)
+            for y, (label, share) in enumerate(zip(labels, probability.tolist())):
+                bars.text(0.02, y, label, fontsize=7.5, va="center")
+                bars.text(1, y, f"{share:.0%}", fontsize=7.5, va="center", ha="right")
+            bars.set_xlim(0, 1)
+            bars.set_ylim(len(labels) - 0.5, -0.5)
+            lines.append(f"{name}: {labels[0]} {probability[0]:.0%}")
+    figure.alt = f"One picture prepared in {len(images)} ways, and the likeliest answer to each. {'; '.join(lines)}"
     return figure
 
 

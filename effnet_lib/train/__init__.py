@@ -11,7 +11,8 @@ import importlib
 _PUBLIC = {
     "config": ("Config", "RECIPES", "change_config", "make_config", "make_variant"),
     "errors": ("ConfigError", "Interrupted", "RunError"),
-    "engine": ("Run", "fit", "predict", "train"),
+    "engine": ("Run", "fit", "predict", "train", "training_step"),
+    "answers": ("Answers", "run_answers", "watch_epochs"),
     "data": ("DataSet", "Split", "load_data"),
     "optim": ("RMSpropTF", "ema_decay", "lr_factor", "make_ema", "parameter_groups"),
     "augment": ("Augment", "rand_augment", "trivial_augment"),
@@ -20,6 +21,7 @@ _PUBLIC = {
     "record": ("SCHEMA", "check_record", "find_records", "read_record"),
     "checkpoint": ("load_latest", "save_checkpoint"),
     "experiments": ("Experiment", "all_experiments", "plan"),
+    "search": ("Candidate", "search_candidate", "search_grid", "search_run"),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -78,6 +78,8 @@ class Config:
             rule or by the released ``code``'s; ``size`` lets the image alone grow, to compare.
         min_resolution: image side of the first of these stages.
         validation: share of the training images held out for validation.
+        per_class: train on so many images of each class only, chosen by the seed, to see what few
+            labels give; None takes all. Validation and test images stay the same.
         evaluate_every: epochs between validations; each is followed by a checkpoint.
         weights: what to start from, as :func:`effnet_lib.build_model` takes it: ``lite``,
             ``torchvision``, ``timm:tf_efficientnet_b0.in1k``, a file; None starts afresh. Padding,
@@ -140,6 +142,7 @@ class Config:
     stages: int = 4
     min_resolution: int = 128
     validation: float = 0.1
+    per_class: int | None = None
     evaluate_every: int = 1
     weights: str | None = None
     freeze_epochs: int = 0
@@ -223,7 +226,8 @@ _RANGES = (
     ("cutmix", 0, 100), ("mix_probability", 0, 1), ("plain_epochs", 0, _MANY), ("dropout", 0, 0.99),
     ("stochastic_depth_rate", 0, 0.99), ("norm_eps", 1e-12, 1), ("norm_momentum", 0, 1),
     ("stages", 1, 100), ("resolution", 8, 4096), ("eval_resolution", 8, 4096),
-    ("freeze_epochs", 0, _MANY), ("min_resolution", 8, 4096), ("validation", 0.001, 0.9), ("evaluate_every", 1, _MANY),
+    ("freeze_epochs", 0, _MANY), ("min_resolution", 8, 4096), ("validation", 0.001, 0.9),
+    ("per_class", 1, _MANY), ("evaluate_every", 1, _MANY),
     ("workers", 0, _MANY), ("checkpoint_every", 0, _MANY), ("keep", 1, _MANY),
     ("log_every", 1, _MANY),
 )  # fmt: skip

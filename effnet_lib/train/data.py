@@ -134,6 +134,25 @@ def hold_out(labels: Tensor, share: float, salt: int) -> tuple[Tensor, Tensor]:
     return stays.nonzero().flatten(), held
 
 
+def choose_few(labels: Tensor, per_class: int, seed: int) -> Tensor:
+    """Indices of ``per_class`` images of every class, in order, chosen by ``seed``.
+
+    With one seed a smaller choice is part of a larger one, so that a curve over the number of
+    labels adds images and does not exchange them.
+
+    Raises:
+        ConfigError: a class has fewer.
+    """
+    chosen = []
+    for label in labels.unique().tolist():
+        where = (labels == label).nonzero().flatten()
+        if len(where) < per_class:
+            raise ConfigError(f"per_class = {per_class}, and class {label} has {len(where)} training images")
+        order = torch.randperm(len(where), generator=torch.Generator().manual_seed(make_seed(seed, label, 3)))
+        chosen.append(where[order[:per_class]])
+    return torch.cat(chosen).sort().values
+
+
 def load_data(config: Config, data_id: str | None = None, preprocessing: Preprocessing | None = None) -> DataSet:
     """The data set that ``config.data`` names, split by ``config.validation``.
 
@@ -148,6 +167,8 @@ def load_data(config: Config, data_id: str | None = None, preprocessing: Preproc
         RunError: a file that cannot be read, a download that failed.
     """
     data = _load(config, data_id)
+    if config.per_class:
+        data = replace(data, train=data.train.take(choose_few(data.train.labels, config.per_class, config.seed)))
     if preprocessing is None or len(preprocessing.mean) != data.channels:
         return data
     mean, std = ([255 * v for v in values] for values in (preprocessing.mean, preprocessing.std))

@@ -39,6 +39,7 @@ class Experiment:
         changes: what all arms change in it.
         arms: name of each arm to what it changes besides.
         seeds: each arm runs once with each.
+        data: that it is made for, as in :class:`Config`.
     """
 
     question: str
@@ -46,6 +47,7 @@ class Experiment:
     changes: dict[str, object]
     arms: dict[str, dict[str, object]]
     seeds: tuple[int, ...]
+    data: str = "cifar10"
 
     def config(self, arm: str, seed: int, data: str, changes: dict[str, object] | None = None) -> Config:
         """The settings of one run; ``changes`` come last."""
@@ -156,6 +158,35 @@ def all_experiments() -> dict[str, Experiment]:
             },
             (0, 1),
         ),
+        "seeds": Experiment(
+            "How far apart are runs that differ in nothing but their seed?",
+            "digits", {"epochs": 8}, {"digits": {}}, tuple(range(10)), data="digits",
+        ),
+        "transfer": Experiment(
+            "What do ImageNet's weights give on few labelled images, against starting afresh?",
+            # Lite0, whose weights come without a download. Enlarged to 96 pixels is what a processor
+            # can do; from scratch it sees the images as they are, at an output stride to suit.
+            "cifar",
+            {
+                "variant": "lite0", "validation": 0.004, "policy": "none", "cutout": 0, "cutmix": 0.0,
+                "plain_epochs": 0, "stochastic_depth_rate": 0.0, "warmup_epochs": 1.0, "ema_decay": 0.98, "lr_batch": 64,
+                "evaluate_every": 1000,
+            },
+            {
+                f"{start}-{count}": {"per_class": count, "batch_size": batch, "epochs": epochs} | settings
+                for start, settings, runs in (
+                    (
+                        "fine-tune",
+                        {"weights": "lite", "output_stride": 32, "resolution": 96, "crop": "resized", "min_area": 0.35,
+                         "lr": 0.05, "weight_decay": 1e-4},
+                        ((10, 20, 30), (50, 50, 10), (500, 50, 4)),
+                    ),
+                    ("scratch", {"output_stride": 16, "lr": 0.1}, ((10, 20, 100), (50, 50, 40), (500, 50, 8))),
+                )
+                for count, batch, epochs in runs
+            },
+            (0, 1, 2),
+        ),
     }  # fmt: skip
 
 
@@ -163,7 +194,7 @@ def all_experiments() -> dict[str, Experiment]:
 REHEARSAL = {
     "variant": "phi=-13", "output_stride": 32, "epochs": 2, "batch_size": 16, "warmup_epochs": 1.0,
     "plain_epochs": 0, "resolution": 16, "compile": False, "evaluate_every": 1, "min_resolution": 8,
-    "validation": 0.2, "device": "cpu", "workers": 0,
+    "validation": 0.2, "device": "cpu", "workers": 0, "weights": None, "per_class": None,
 }  # fmt: skip
 
 
@@ -196,7 +227,7 @@ class Job:
 
 def plan(
     name: str,
-    data: str = "cifar10",
+    data: str | None = None,
     *,
     data_id: str | None = None,
     only: list[str] | None = None,
@@ -209,7 +240,7 @@ def plan(
 
     Args:
         name: of the experiment.
-        data: as in :class:`Config`.
+        data: as in :class:`Config`; the experiment's own if None.
         data_id: a name for the data in the records.
         only: arms to run; all if None.
         seeds: in place of the experiment's own.
@@ -223,6 +254,7 @@ def plan(
     if name not in known:
         raise ConfigError(f"unknown experiment {name!r}: there are {', '.join(known)}")
     experiment = known[name]
+    data = experiment.data if data is None else data
     for field, option in (("seed", "--seeds"), ("data", "--data")):
         if field in (changes or {}):
             raise ConfigError(f"{field} is set by {option}, not by --set: the runs differ in their seeds")

@@ -11,9 +11,9 @@ import torch
 from torchvision.datasets import CIFAR10
 from tiny import make_tree, tiny_config
 
-from effnet_lib.train import ConfigError, DataSet, RunError, Split, load_data, make_config
+from effnet_lib.train import ConfigError, DataSet, RunError, Split, change_config, load_data, make_config
 from effnet_lib.train import data as data_module
-from effnet_lib.train.data import MemoryLoader, StreamLoader, epoch_order, hold_out, make_seed, reseed
+from effnet_lib.train.data import MemoryLoader, StreamLoader, choose_few, epoch_order, hold_out, make_seed, reseed
 from effnet_lib.train.distributed import Group
 
 ALONE = Group(0, 1, torch.device("cpu"))
@@ -246,3 +246,21 @@ def test_seeds():
         draws.append((torch.rand(()).item(), random.random(), np.random.rand()))
     assert draws[0] == draws[1] != draws[2]
     assert len({make_seed(s, e) for s in range(30) for e in range(30)}) == 900
+
+
+def test_few_images_of_each_class_are_chosen_by_the_seed():
+    labels = torch.tensor([0, 1, 2] * 20 + [0] * 5)
+    chosen = choose_few(labels, 4, seed=1)
+    assert torch.bincount(labels[chosen]).tolist() == [4, 4, 4] and chosen.tolist() == sorted(set(chosen.tolist()))
+    assert chosen.tolist() == choose_few(labels, 4, seed=1).tolist() != choose_few(labels, 4, seed=2).tolist()
+    assert set(chosen.tolist()) < set(choose_few(labels, 9, seed=1).tolist())  # fewer are part of more
+    with pytest.raises(ConfigError, match="per_class = 21, and class 1 has 20 training images"):
+        choose_few(labels, 21, seed=1)
+
+
+def test_few_labels_leave_validation_and_test_alone():
+    config = make_config("digits")
+    whole, few = load_data(config), load_data(change_config(config, {"per_class": "7"}))
+    assert torch.bincount(few.train.labels).tolist() == [7] * 10
+    assert torch.equal(few.test.images, whole.test.images) and torch.equal(few.validation.images, whole.validation.images)
+    assert (few.mean, few.sha256) == (whole.mean, whole.sha256)
