@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in .venv/bin/python python3 python3.13 python3.12 p
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help venv book pdf serve notebooks test clean distclean
+.PHONY: help venv book pdf serve notebooks test colab clean distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -29,16 +29,22 @@ pdf: book ## print the whole book into one PDF, with page numbers and solutions 
 serve: book ## build the book and serve it on this machine
 	@.venv/bin/python -m tools.serve
 
-notebooks: book ## put each chapter's notebook for Colab beside it
+notebooks: venv ## put each chapter's notebook for Colab beside it, with the address and version of now
+	@.venv/bin/python -m tools.stamp
+	@.venv/bin/python -m tools.build_book
 	@cp _build/notebooks/*.ipynb chapters/
 
 test: book ## build the book, then test it and the library (PYTEST_ARGS="-k scaling")
 	@.venv/bin/python -m tools.browser
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4 $(PYTEST_ARGS)
 
+colab: venv ## run every notebook and lab with the packages that Colab has
+	@.venv/bin/python -m tools.colab
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/colab $(PYTEST_ARGS)
+
 clean: ## remove the built book and every cache
 	rm -rf _build .pytest_cache .hypothesis .ruff_cache
-	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## remove .venv as well
-	rm -rf .venv *.egg-info
+distclean: clean ## remove .venv and .venv-colab as well
+	rm -rf .venv .venv-colab *.egg-info

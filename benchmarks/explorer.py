@@ -15,14 +15,21 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from effnet_lib import (
+    augmentation_explorer,
     block_explorer,
+    budget_explorer,
     dimensions_explorer,
+    family_explorer,
     gates_explorer,
     inside_explorer,
     network_explorer,
     phi_explorer,
+    progressive_explorer,
+    recipe_explorer,
+    roofline_explorer,
     se_explorer,
     stochastic_depth_explorer,
+    training_explorer,
 )
 from tools.browser import ensure_browser
 
@@ -42,6 +49,18 @@ EXPLORERS = (
     (stochastic_depth_explorer, "sd_rate", "04_mbconv"),
     (stochastic_depth_explorer, "sd_draws", "04_mbconv"),
     (network_explorer, "walk_step", "05_efficientnet_b0"),
+    (family_explorer, "fam_budget", "06_family"),
+    (training_explorer, "tr_epoch", "11_train_on_gpu"),
+    (budget_explorer, "bud_gpus", "11_train_on_gpu"),
+    (budget_explorer, "bud_rate", "11_train_on_gpu"),
+    (progressive_explorer, "prog_epoch", "07_efficientnet_v2"),
+    (progressive_explorer, "prog_stages", "07_efficientnet_v2"),
+    (progressive_explorer, "prog_last", "07_efficientnet_v2"),
+    (recipe_explorer, "rx_at", "10_training_recipe"),
+    (recipe_explorer, "rx_epochs", "10_training_recipe"),
+    (augmentation_explorer, "ag_level", "10_training_recipe"),
+    (roofline_explorer, "roof_batch", "09_fast_inference"),
+    (roofline_explorer, "roof_layer", "09_fast_inference"),
     (inside_explorer, "in_stage", "08_pretrained"),
     (inside_explorer, "in_strength", "08_pretrained"),
 )

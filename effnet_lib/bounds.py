@@ -27,9 +27,10 @@ class LayerBound:
         name: ``stem``, ``expand``, ``depthwise``, ``reduce``, ``restore`` (the two layers of
             squeeze-and-excitation), ``project``, ``head`` or ``classifier``.
         multiply_adds: of the layer.
-        bytes: input, weights and output, each once, and the skip where it is added.
-        seconds: the larger of multiply_adds / peak and bytes / bandwidth.
-        bound: which of the two it is, ``"compute"`` or ``"memory"``.
+        bytes: input, weights and output, each once, and the skip where it is added; unfused,
+            those of the passes behind it as well.
+        seconds: the larger of multiply_adds / peak and bytes / bandwidth; passes come on top.
+        bound: what takes longer by itself, ``"compute"`` or ``"memory"``.
     """
 
     stage: int
@@ -97,6 +98,7 @@ def roofline(
     in_channels: int = 3,
     batch_size: int = 1,
     bytes_per_number: int = 4,
+    fused: bool = True,
 ) -> Roofline:
     """Arithmetic intensity and least time of every layer of a variant.
 
@@ -105,6 +107,11 @@ def roofline(
     layer cannot be faster; one whose feature maps stay in a cache can beat the bandwidth of
     main memory, so give the bandwidth of the memory that they lie in.
 
+    With ``fused=False`` each of these steps is a pass over memory of its own, which computes
+    nothing: batch norm and activation read and write the map once each, pooling reads it, the
+    scaling and the skip read and write it. Pooling counts with ``reduce`` (that of the head
+    with ``classifier``), the scaling with ``restore``.
+
     Args:
         variant: a variant or its name.
         peak: multiply-adds per second of the processor (half its FLOP/s), positive.
@@ -112,6 +119,7 @@ def roofline(
         resolution: side of the image in pixels; the variant's own if None.
         num_classes, in_channels, batch_size: at least 1.
         bytes_per_number: 4 for float32, 2 for bfloat16, 1 for int8.
+        fused: whether batch norm, activations, gates and skips ride along with a convolution.
 
     Raises:
         TypeError, ValueError: an argument is of the wrong kind or out of range.
@@ -133,16 +141,17 @@ def roofline(
     width = positive_int("bytes_per_number", bytes_per_number)
 
     rows = []
-    for stage, block, name, c_in, c_out, kernel, groups, side, out_side, skip in _layers(
+    for stage, block, name, c_in, c_out, kernel, groups, side, out_side, skip, extra in layer_shapes(
         variant, size, num_classes, in_channels
     ):
-        weights = c_in // groups * c_out * kernel**2
+        weights, outputs = c_in // groups * c_out * kernel**2, c_out * out_side**2
         multiply_adds = batch_size * weights * out_side**2
-        maps = c_in * side**2 + c_out * out_side**2 * (2 if skip else 1)
+        maps = c_in * side**2 + outputs * (2 if skip and fused else 1)
         moved = width * (batch_size * maps + weights + c_out)
-        computing, moving = multiply_adds / peak, moved / bandwidth
-        bound = "compute" if computing >= moving else "memory"
-        rows.append(LayerBound(stage, block, name, multiply_adds, moved, max(computing, moving), bound))
+        passes = 0 if fused else width * batch_size * extra
+        computing, moving, passing = multiply_adds / peak, moved / bandwidth, passes / bandwidth
+        bound = "compute" if computing >= moving + passing else "memory"
+        rows.append(LayerBound(stage, block, name, multiply_adds, moved + passes, max(computing, moving) + passing, bound))
     return Roofline(peak, bandwidth, batch_size, tuple(rows))
 
 
@@ -150,19 +159,19 @@ def roofline(
 def largest_map(variant: Variant, height: int, width: int) -> int:
     """Numbers in the largest feature map for one image of ``height`` × ``width`` pixels."""
     largest = 0
-    for _, _, _, _, c_out, _, _, _, stride in _shapes(variant, 1, 1):
+    for _, _, _, _, c_out, _, _, _, _, stride in _shapes(variant, 1, 1):
         height, width = -(-height // stride), -(-width // stride)
         largest = max(largest, c_out * height * width)
     return largest
 
 
 def _shapes(variant: Variant, num_classes: int, in_channels: int) -> Iterator[tuple]:
-    """(stage, block, name, inputs, outputs, kernel, groups, skip, stride) of every layer, in order.
+    """(stage, block, name, inputs, outputs, kernel, groups, skip, linear, stride) of every layer, in order.
 
     The stride of the layers on a single pixel, those of squeeze-and-excitation and the
     classifier, is 1 as well.
     """
-    yield 1, 1, "stem", in_channels, variant.stem_channels, 3, 1, False, variant.stem_stride
+    yield 1, 1, "stem", in_channels, variant.stem_channels, 3, 1, False, False, variant.stem_stride
     channels = variant.stem_channels
     for number, stage in enumerate(variant.stages, 2):
         for block in range(1, stage.layers + 1):
@@ -170,30 +179,39 @@ def _shapes(variant: Variant, num_classes: int, in_channels: int) -> Iterator[tu
             expanded, k = channels * stage.expand_ratio, stage.kernel_size
             skip = stride == 1 and channels == stage.channels
             project = 1, 1  # kernel and stride
+            linear = True  # but for a block that is a single convolution
             if stage.operator == "mbconv":
                 if stage.expand_ratio != 1:
-                    yield number, block, "expand", channels, expanded, 1, 1, False, 1
-                yield number, block, "depthwise", expanded, expanded, k, expanded, False, stride
+                    yield number, block, "expand", channels, expanded, 1, 1, False, False, 1
+                yield number, block, "depthwise", expanded, expanded, k, expanded, False, False, stride
             elif stage.expand_ratio != 1:
-                yield number, block, "expand", channels, expanded, k, 1, False, stride
+                yield number, block, "expand", channels, expanded, k, 1, False, False, stride
             else:
-                project = k, stride
+                project, linear = (k, stride), False
             if squeeze := stage.squeeze_channels(channels):
-                yield number, block, "reduce", expanded, squeeze, 1, 1, False, 1
-                yield number, block, "restore", squeeze, expanded, 1, 1, False, 1
-            yield number, block, "project", expanded, stage.channels, project[0], 1, skip, project[1]
+                yield number, block, "reduce", expanded, squeeze, 1, 1, False, False, 1
+                yield number, block, "restore", squeeze, expanded, 1, 1, False, False, 1
+            yield number, block, "project", expanded, stage.channels, project[0], 1, skip, linear, project[1]
             channels = stage.channels
     last = len(variant.stages) + 2
-    yield last, 1, "head", channels, variant.head_channels, 1, 1, False, 1
-    yield last, 1, "classifier", variant.head_channels, num_classes, 1, 1, False, 1
+    yield last, 1, "head", channels, variant.head_channels, 1, 1, False, False, 1
+    yield last, 1, "classifier", variant.head_channels, num_classes, 1, 1, False, True, 1
 
 
-def _layers(variant: Variant, size: int, num_classes: int, in_channels: int) -> Iterator[tuple]:
-    """As :func:`_shapes`, with the sides of input and output in place of the stride."""
-    for *layer, skip, stride in _shapes(variant, num_classes, in_channels):
-        if layer[2] in ("reduce", "restore", "classifier"):
-            yield *layer, 1, 1, skip
+def layer_shapes(variant: Variant, size: int, num_classes: int = 1000, in_channels: int = 3) -> Iterator[tuple]:
+    """Every layer as (stage, block, name, inputs, outputs, kernel, groups, side, out side, skip, extra).
+
+    ``extra``: numbers that the passes around it read and write for one image, where each is
+    taken by itself; see :func:`roofline`.
+    """
+    for *layer, skip, linear, stride in _shapes(variant, num_classes, in_channels):
+        name, c_in, c_out = layer[2:5]
+        if name in ("reduce", "restore", "classifier"):
+            gated = c_out if name == "restore" else c_in
+            yield *layer, 1, 1, skip, (2 if name == "restore" else 1) * gated * size**2
         else:
             out_size = -(-size // stride)
-            yield *layer, size, out_size, skip
+            outputs = c_out * out_size**2
+            # Batch norm, then the activation, then the sum with the skip.
+            yield *layer, size, out_size, skip, outputs * (2 + (0 if linear else 2) + (3 if skip else 0))
             size = out_size

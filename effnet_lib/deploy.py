@@ -227,7 +227,10 @@ def optimize_for_inference(model: EfficientNet) -> InferenceNet:
     another optimised network of the same variant.
 
     On a CPU a large batch goes through in pieces of a few images, whose feature maps the C
-    library can keep and reuse. Do not change weights behind autograd's back, through
+    library can keep and reuse. Squeeze-and-excitation scales its input in place, after a hook on
+    the layer before it has seen the map: a hook that keeps it must keep ``output.clone()``.
+    (What ``forward_stages``, ``forward_features`` and :func:`effnet_lib.feature_maps` return stays
+    as it is.) Do not change weights behind autograd's back, through
     ``.data``, once the network has run: ``load_state_dict`` and ``copy_`` are seen.
 
     Args:

@@ -9,32 +9,40 @@ fit another optimised one, through ``load_state_dict``).
 
 import contextlib
 import copy
-import importlib
 import io
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from .deploy import InferenceNet
+from .files import aside, check_target
 from .layers import Conv2dSame
 from .model import EfficientNet
+from .packages import need
 from .scaling import positive_int
 from .weights import encode_weights
+
+T = TypeVar("T")
 
 #: Format and the suffix that stands for it.
 FORMATS = {"onnx": ".onnx", "exported-program": ".pt2", "safetensors": ".safetensors"}
 #: How far outputs may lie from the network's own, relative to the largest of them.
 TOLERANCE = 1e-4
 
+_LARGEST_SIDE = 2**14  # of an image, in pixels; the first feature map of B0 then has 8.6 GB
+
 
 class ExportError(RuntimeError):
     """The file could not be made, or did not give the network's outputs; nothing was kept."""
+
+    exit_status = 1  # of a command: its arguments were right
 
 
 @dataclass(frozen=True)
@@ -72,11 +80,12 @@ def export_model(
 
     Args:
         model: a network of :func:`build_model`, or one optimised for inference.
-        path: the file; its folder exists.
+        path: the file; its folder exists, and ``~`` is your home directory.
         format: ``"onnx"``, ``"exported-program"`` or ``"safetensors"``; None to go by the suffix.
         resolution: side of the images in pixels, at least the output stride; the variant's own
             if None.
-        dynamic_size: leave height and width free as well; with symmetric padding only.
+        dynamic_size: leave height and width free as well; with symmetric padding only, and not
+            for safetensors, which hold no computation.
 
     Raises:
         TypeError, ValueError: an argument is of the wrong kind or out of range.
@@ -86,17 +95,11 @@ def export_model(
     """
     if not isinstance(model, EfficientNet):
         raise TypeError(f"expected a network of build_model, got {type(model).__name__}")
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: give the name of a file")
-    format = _format(path, format)
+    path, format = check_output(path, format, dynamic_size)
     size = model.variant.resolution if resolution is None else resolution
     size = positive_int("resolution", size, model.variant.output_stride)  # the last map keeps a pixel
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent}: make it first")
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: give the name of a file")
-
+    if size > _LARGEST_SIDE:
+        raise ValueError(f"resolution must be at most {_LARGEST_SIDE} pixels, got {size}")
     if dynamic_size and any(isinstance(m, Conv2dSame) or getattr(m, "same", False) for m in model.modules()):
         raise ValueError("dynamic_size needs symmetric padding: SAME pads by the size of the image")
 
@@ -109,44 +112,47 @@ def export_model(
         "exported-program": (_write_program, _run_program),
         "safetensors": (_write_safetensors, _run_safetensors),
     }[format]
-    with _aside(path) as aside:
-        _quietly(format, lambda: write(reference, aside, shapes[-1], dynamic_size))
-        runtime, run = open_file(aside, reference)
-        difference = _compare(reference, run, shapes) if run else None
+    with aside(path) as new:
+        _quietly(format, lambda: write(reference, new, shapes[-1], dynamic_size))
+        runtime, run = _quietly(format, lambda: open_file(new, reference))
+        difference = _quietly(format, lambda: _compare(reference, run, shapes)) if run else None
     return Exported(str(path), format, path.stat().st_size, runtime, difference, tuple(shapes) if run else ())
 
 
-def _format(path: Path, format: str | None) -> str:
+def check_output(path: str | Path, format: str | None = None, dynamic_size: bool = False) -> tuple[Path, str]:
+    """Path and format as :func:`export_model` takes them, before there is a network to write.
+
+    Raises:
+        TypeError, ValueError: as for :func:`export_model`.
+    """
+    path = check_target(path)
     if format is None:
-        format = {suffix: name for name, suffix in FORMATS.items()}.get(path.suffix)
+        format = {suffix: name for name, suffix in FORMATS.items()}.get(path.suffix.lower())
         if format is None:
             raise ValueError(f"no format for {path.name!r}: give one of {', '.join(FORMATS)}")
-    if format not in FORMATS:
-        raise ValueError(f"unknown format {format!r}: choose one of {', '.join(FORMATS)}")
-    return format
+    if not isinstance(format, str) or format not in FORMATS:
+        raise ValueError(f"unknown format {format!r:.60}: choose one of {', '.join(FORMATS)}")
+    if not isinstance(dynamic_size, bool):
+        raise TypeError(f"dynamic_size must be True or False, got {dynamic_size!r:.60}")
+    if dynamic_size and format == "safetensors":
+        raise ValueError("dynamic_size is for onnx and exported-program: safetensors hold weights, which fit any size")
+    return path, format
 
 
 def _for_export(model: EfficientNet) -> EfficientNet:
-    """A copy on the CPU, in eval mode and single precision."""
+    """A copy on the CPU, in eval mode and single precision.
+
+    Raises:
+        ValueError: the network has shapes only, and no numbers.
+    """
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        raise ValueError("the model is on the meta device, where weights have no numbers: build it on another one")
     with torch.inference_mode(False):
         return copy.deepcopy(model).cpu().float().eval().requires_grad_(False)
 
 
-@contextlib.contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes ``path`` in one step at the end, and vanishes after an error."""
-    aside = path.with_name(path.name + ".part")
-    try:
-        yield aside
-        with open(aside, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _quietly(format: str, write: Callable[[], None]) -> None:
-    """Run an exporter, without its chatter, and with its errors in one line."""
+def _quietly(format: str, do: Callable[[], T]) -> T:
+    """What an exporter or a runtime gives, without its chatter, and with its errors in one line."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
     levels = [logger.level for logger in loggers]
     try:
@@ -154,8 +160,8 @@ def _quietly(format: str, write: Callable[[], None]) -> None:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            write()
-    except (OSError, ImportError, MemoryError):
+            return do()
+    except (OSError, ImportError, MemoryError, ExportError):
         raise
     except Exception as error:  # exporters raise what they like
         reason = (str(error).strip().splitlines() or [""])[0]
@@ -190,26 +196,14 @@ def _compare(model: EfficientNet, run: Callable[[Tensor], Tensor], shapes) -> fl
     return largest
 
 
-def _need(name: str, why: str):
-    """The module of that name.
-
-    Raises:
-        ImportError: it is not installed; the message says what to install.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise ImportError(f"{why} needs {name}: pip install {name}", name=name) from None
-
-
 def _dynamic(dynamic_size: bool) -> dict:
     free = {0: torch.export.Dim("batch", min=1)}
     return free | ({2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO} if dynamic_size else {})
 
 
 def _write_onnx(model: EfficientNet, path: Path, shape, dynamic_size: bool) -> None:
-    _need("onnx", "ONNX")
-    _need("onnxscript", "ONNX")
+    need("onnx", "ONNX")
+    need("onnxscript", "ONNX")
     program = torch.onnx.export(
         model, (torch.randn(2, *shape[1:]),), dynamo=True, verbose=False,
         input_names=["images"], output_names=["logits"], dynamic_shapes=(_dynamic(dynamic_size),),
@@ -256,7 +250,7 @@ def _run_program(path: Path, model: EfficientNet):
 
 
 def _write_safetensors(model: EfficientNet, path: Path, shape, dynamic_size: bool) -> None:
-    safetensors = _need("safetensors.torch", "safetensors")
+    safetensors = need("safetensors.torch", "writing .safetensors")
     if not isinstance(model, InferenceNet):
         path.write_bytes(encode_weights(model))
         return

@@ -1,5 +1,6 @@
 """From a picture to what a network reads: opened, resized, cropped, normalised."""
 
+import numbers
 import os
 import warnings
 from collections.abc import Sequence
@@ -8,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .files import find_file
+from .files import find_file, shown
+from .packages import need
 from .scaling import positive_int
 
 #: An image that grows beyond this many pixels in resizing is refused: it is a thread, not a picture.
@@ -45,7 +47,8 @@ class Preprocessing:
             value = positive_int(name, getattr(self, name))
             if value > 8192:
                 raise ValueError(f"{name} must be at most 8192 pixels, got {value}")
-        if self.interpolation not in ("bilinear", "bicubic"):
+            object.__setattr__(self, name, value)
+        if not isinstance(self.interpolation, str) or self.interpolation not in ("bilinear", "bicubic"):
             raise ValueError(f"interpolation must be 'bilinear' or 'bicubic', got {self.interpolation!r:.60}")
         if not isinstance(self.squash, bool):
             raise TypeError(f"squash must be True or False, got {self.squash!r:.60}")
@@ -53,7 +56,7 @@ class Preprocessing:
             values = getattr(self, name)
             if isinstance(values, str) or not isinstance(values, Sequence) or len(values) not in (1, 3):
                 raise ValueError(f"{name} must be three numbers for RGB or one for grey, got {values!r:.60}")
-            if not all(isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e3 for v in values):
+            if not all(isinstance(v, numbers.Real) and not isinstance(v, bool) and abs(v) < 1e3 for v in values):
                 raise ValueError(f"{name} must be finite numbers, got {values!r:.60}")
             object.__setattr__(self, name, tuple(map(float, values)))
         if len(self.mean) != len(self.std) or min(self.std) < 1e-6:
@@ -73,13 +76,13 @@ class Preprocessing:
 
         Raises:
             TypeError: it is none of these.
+            ImportError: Pillow or torchvision is missing.
             ValueError: a file is missing, damaged or no image; a tensor has another shape
                 or values out of range.
         """
-        try:
-            from torchvision.transforms import InterpolationMode, functional
-        except ImportError:
-            raise _lacks("torchvision") from None
+        need("PIL.Image", "preparing images")  # without it torchvision cannot be imported either
+        transforms = need("torchvision.transforms", "preparing images")
+        functional = transforms.functional
         channels = len(self.mean)
         if isinstance(image, Tensor):
             image = _check_tensor(image, channels)
@@ -93,17 +96,13 @@ class Preprocessing:
                 f"{self.resize}, would be too large: cut it first"
             )
         size = [self.resize] * (2 if self.squash else 1)
-        image = functional.resize(image, size, InterpolationMode(self.interpolation), antialias=True)
+        image = functional.resize(image, size, transforms.InterpolationMode(self.interpolation), antialias=True)
         image = functional.center_crop(image, [self.crop])
         if not isinstance(image, Tensor):
             image = functional.pil_to_tensor(image)
         image = functional.convert_image_dtype(image, torch.float32)
         image = functional.normalize(image, self.mean, self.std)
         return image if image.ndim == 4 else image[None]
-
-
-def _lacks(package: str) -> ValueError:
-    return ValueError(f"preparing images needs {package}: pip install {package}")
 
 
 def _check_tensor(image: Tensor, channels: int) -> Tensor:
@@ -127,6 +126,8 @@ def _check_tensor(image: Tensor, channels: int) -> Tensor:
 def read_image(source, mode: str = "RGB"):
     """The picture in a file, or a PIL image, upright, without transparency, in ``mode``.
 
+    Of an animation it is the first frame, or the one that the PIL image stands at.
+
     Args:
         source: a path or a PIL image of any mode.
         mode: ``"RGB"`` or ``"L"`` (grey).
@@ -135,15 +136,14 @@ def read_image(source, mode: str = "RGB"):
         TypeError: it is neither.
         ValueError: there is no such file, or it cannot be read as an image.
     """
-    try:
-        from PIL import Image, ImageOps
-    except ImportError:
-        raise _lacks("pillow") from None
+    need("PIL.Image", "reading pictures")
+    from PIL import Image, ImageOps
+
     if isinstance(source, Image.Image):
         named, opened = "the image", source
     elif isinstance(source, (str, os.PathLike)):
         path = find_file(source, "the path of an image")
-        named, opened = f"{path}", None
+        named, opened = shown(path), None
     else:
         raise TypeError(
             f"expected a path, a PIL image or a tensor, got {type(source).__name__}"
@@ -152,6 +152,10 @@ def read_image(source, mode: str = "RGB"):
     try:
         with warnings.catch_warnings(action="ignore"):  # Pillow warns of large pictures, and refuses huge ones
             opened = opened or Image.open(path)
+            if opened.format == "EPS":  # Pillow would hand it to Ghostscript, which runs it
+                raise ValueError("it is a program that draws, in PostScript: give its picture as PNG or JPEG")
+            if 0 in opened.size:
+                raise ValueError(f"it has no pixels: its size is {opened.width} × {opened.height}")
             return _flatten(ImageOps.exif_transpose(opened)).convert(mode)
     except Image.DecompressionBombError:
         raise ValueError(f"{named} would unpack to more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels: refused") from None
@@ -183,6 +187,8 @@ def _flatten(image):
         return image.convert("L")
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers: give a tensor with values between 0 and 1")
+    if image.mode == "La":  # grey that is multiplied by its opacity
+        image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -62,8 +62,8 @@ def activation_map(
     Args:
         model: of any family.
         images: (N, in_channels, H, W), prepared as for the network.
-        classes: one class for all images, one for each image, or None for the class that
-            the network itself ranks first.
+        classes: one class for all images, one for each image (a list, a tensor or a NumPy
+            array), or None for the class that the network itself ranks first.
 
     Returns:
         (N, height, width) of the last feature map.
@@ -76,7 +76,10 @@ def activation_map(
     arXiv:1905.11946.
     """
     with _looking(model, images):
-        chosen = None if classes is None else _classes(classes, len(images), model.num_classes)
+        if not isinstance(model.classifier, nn.Linear):
+            got = type(model.classifier).__name__
+            raise TypeError(f"activation maps need a classifier that is one linear layer, got {got}")
+        chosen = None if classes is None else _classes(classes, len(images), len(model.classifier.weight))
         features = model.forward_features(images)
         if chosen is None:
             chosen = model.classifier(features.mean((2, 3))).argmax(1)
@@ -94,7 +97,7 @@ def se_gates(
     Blocks are counted from 1, through all stages; B0 has 16.
 
     Args:
-        model: with squeeze-and-excitation, that is, of V1 or V2.
+        model: with squeeze-and-excitation, that is, of V1 or V2; as built or optimised for inference.
         images: (N, in_channels, H, W), prepared as for the network.
         block: one block, or None for all that have squeeze-and-excitation.
 
@@ -109,27 +112,30 @@ def se_gates(
     """
     with _looking(model, images) as hook:
         wanted = _se_of(model, block)
-        gates = {}
+        parts: dict[int, list[Tensor]] = {number: [] for number in wanted}
 
         def read(number: int) -> Callable:
             def before(module: SqueezeExcite, inputs: tuple[Tensor]) -> None:
-                gates[number] = module.gates(inputs[0]).flatten(1)
+                parts[number].append(module.gates(inputs[0]).flatten(1))
 
             return before
 
         for number, module in wanted.items():
             hook(module, read(number))
         model(images)
+        # An optimised network takes a large batch in pieces, so a layer may have run several times.
+        gates = {number: torch.cat(pieces) for number, pieces in parts.items()}
     return gates if block is None else gates[block]
 
 
 def se_blocks(model: EfficientNet) -> dict[int, SqueezeExcite]:
     """The squeeze-and-excitation layers by the number of their block, counted from 1.
 
-    Empty for networks without.
+    Empty for networks without. Those of an optimised network are
+    :class:`~effnet_lib.deploy.FastSqueezeExcite`, with the same ``gates``.
     """
     blocks = (m for m in model.stages.modules() if isinstance(m, (MBConv, FusedMBConv)))
-    return {n: b.se for n, b in enumerate(blocks, 1) if isinstance(b.se, SqueezeExcite)}
+    return {n: b.se for n, b in enumerate(blocks, 1) if not isinstance(b.se, nn.Identity)}
 
 
 @contextmanager
@@ -169,6 +175,7 @@ def _classes(classes, images: int, num_classes: int) -> Tensor:
     if isinstance(classes, Tensor):
         if classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
             raise TypeError(f"classes must be integers, got a tensor of {classes.dtype}")
+    if hasattr(classes, "tolist"):  # a tensor, or NumPy's array or number
         classes = classes.tolist()
     if isinstance(classes, numbers.Integral) and not isinstance(classes, bool):
         classes = [classes] * images

@@ -67,6 +67,12 @@ class EfficientNet(nn.Module):
         self.apply(_initialize)
         _set_running_variance(self)
 
+    def __setattr__(self, name: str, value) -> None:
+        if name == "classifier" and getattr(self, "weights", None) and value is not getattr(self, name, None):
+            # A new classifier has classes of its own: the old names and accuracy would be lies.
+            self.weights = replace(self.weights, categories=None, top1=None, top5=None)
+        super().__setattr__(name, value)
+
     def forward_stages(self, x: Tensor) -> list[Tensor]:
         """Feature maps after the stem and after each stage, largest first."""
         self._check(x)

@@ -8,6 +8,7 @@ follows from the stage table, so that no network has to be built to tell whether
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from .files import shown
 from .variants import Variant, get_variant, list_variants
 
 #: What the tensors of a batch norm are called, everywhere.
@@ -187,4 +188,4 @@ def differences(
             found.append(f"{name} is missing")
         elif tuple(shapes[name]) != tensor.shape:
             found.append(f"{name} has shape {tuple(shapes[name])} in the file and {tensor.shape} in the network")
-    return found + [f"{name} is not in the network" for name in shapes if name not in known]
+    return found + [f"{shown(name, 80)} is not in the network" for name in shapes if name not in known]

@@ -18,12 +18,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .export import ExportError, _aside, _for_export, _need, _quietly, export_model, onnx_session
+from .export import ExportError, _for_export, _quietly, export_model, onnx_session
+from .files import aside, check_target, expand, shown
 from .images import Preprocessing
 from .model import EfficientNet
+from .packages import need
 from .scaling import positive_int
 
 METHODS = ("minmax", "percentile")
+
+_TINY = torch.finfo(torch.float32).tiny  # a new head answers zeros
 
 
 @dataclass(frozen=True)
@@ -60,24 +64,29 @@ def load_images(folder: str | Path, preprocessing: Preprocessing, limit: int = 2
 
     Raises:
         ImportError: Pillow or torchvision is missing.
-        ValueError: there is no folder, or no picture in it that can be read.
+        TypeError, ValueError: an argument is of the wrong kind; there is no folder, or no
+            picture in it that can be read.
     """
-    _need("torchvision", "reading pictures")
-    image_module = _need("PIL.Image", "reading pictures")
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}: give one with pictures to calibrate on")
+    image_module = need("PIL.Image", "reading pictures")  # without it torchvision cannot be imported either
+    need("torchvision", "reading pictures")
+    if not callable(preprocessing):
+        raise TypeError(f"preprocessing must be a Preprocessing, or model.preprocess, got {preprocessing!r:.60}")
     limit = positive_int("limit", limit)
+    folder = expand(folder)
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {shown(folder)}: give one with pictures to calibrate on")
     endings, images = set(image_module.registered_extensions()), []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in endings):
         try:
             images.append(preprocessing(path))
+        except ImportError:
+            raise
         except (OSError, ValueError):
             continue
         if len(images) == limit:
             break
     if not images:
-        raise ValueError(f"no picture in {folder} can be read: calibration needs a few dozen")
+        raise ValueError(f"no picture in {shown(folder)} can be read: calibration needs a few dozen")
     return torch.cat(images)
 
 
@@ -93,8 +102,8 @@ def quantize_model(
 
     Args:
         model: a network of :func:`build_model`, trained.
-        path: the file, ending in ``.onnx``.
-        images: (N, in_channels, H, W), prepared as in training; a few dozen that are like
+        path: the file, ending in ``.onnx``; its folder exists.
+        images: (N, in_channels, side, side), prepared as in training; a few dozen that are like
             what the network will see.
         method: how the range of a map follows from the images: ``"minmax"`` takes all of it,
             ``"percentile"`` cuts the rarest values off. (ONNX Runtime's entropy method has as
@@ -111,29 +120,25 @@ def quantize_model(
     """
     if not isinstance(model, EfficientNet):
         raise TypeError(f"expected a network of build_model, got {type(model).__name__}")
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}")
-    if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
-        raise ValueError("images must be a tensor of shape (N, channels, height, width), N at least 1")
-    path = Path(path)
-    if path.suffix != ".onnx":
-        raise ValueError(f"an eight-bit network is an ONNX file: {path.name!r} should end in .onnx")
-    _need("onnxruntime", "quantisation")
-    _need("onnx", "quantisation")
+    path, layers = check_quantization(path, method, float_layers)
+    _check_parts(model, layers)
+    images = _check_images(model, images)
+    need("onnx", "quantisation")
+    need("onnxruntime", "quantisation")
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):
         def __init__(self):
             # All of one size: the histograms' calibrators want that.
-            self.batches = iter(images.float().split(max(n for n in range(1, 9) if len(images) % n == 0)))
+            self.batches = iter(images.split(max(n for n in range(1, 9) if len(images) % n == 0)))
 
         def get_next(self):
             batch = next(self.batches, None)
             return None if batch is None else {"images": batch.numpy()}
 
     reference = _for_export(model)
-    with tempfile.TemporaryDirectory() as folder, _aside(path) as aside:
+    with tempfile.TemporaryDirectory() as folder, aside(path) as new:
         plain, prepared = Path(folder) / "float.onnx", Path(folder) / "prepared.onnx"
         exported = export_model(reference, plain, resolution=images.shape[-1])
 
@@ -141,11 +146,11 @@ def quantize_model(
             "quantisation",
             lambda: quant_pre_process(os.fspath(plain), os.fspath(prepared), skip_symbolic_shape=True),
         )
-        left_alone = _nodes(prepared, tuple(float_layers))
+        left_alone = _nodes(prepared, layers)
         _quietly(
             "quantisation",
             lambda: quantize_static(
-                os.fspath(prepared), os.fspath(aside), Reader(),
+                os.fspath(prepared), os.fspath(new), Reader(),
                 quant_format=QuantFormat.QDQ, per_channel=True,
                 activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
                 calibrate_method={
@@ -154,18 +159,67 @@ def quantize_model(
                 nodes_to_exclude=left_alone,
             ),
         )  # fmt: skip
-        session = onnx_session(aside)
+        session = _quietly("quantisation", lambda: onnx_session(new))
         with torch.inference_mode():
-            expected = torch.cat([reference(part.float()) for part in images.split(8)])
+            expected = torch.cat([reference(part) for part in images.split(8)])
         got = torch.cat(
-            [torch.from_numpy(session.run(None, {"images": p.float().numpy()})[0]) for p in images.split(3)]
+            [torch.from_numpy(session.run(None, {"images": part.numpy()})[0]) for part in images.split(3)]
         )
         if got.shape != expected.shape or not got.isfinite().all():
             raise ExportError(f"the eight-bit file gives {tuple(got.shape)}, or numbers that are not finite")
     return Quantized(
         str(path), path.stat().st_size, exported.bytes, len(images), **agreement(expected, got),
-        largest_difference=((got - expected).abs().max() / expected.abs().max()).item(),
+        largest_difference=((got - expected).abs().max() / expected.abs().max().clamp_min(_TINY)).item(),
     )
+
+
+def check_quantization(
+    path: str | Path, method: str = "minmax", float_layers: Iterable[str] = ()
+) -> tuple[Path, tuple[str, ...]]:
+    """Path and layers as :func:`quantize_model` takes them, before there is a network.
+
+    Raises:
+        TypeError, ValueError: as for :func:`quantize_model`.
+    """
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(f"unknown method {method!r:.60}: choose one of {', '.join(METHODS)}")
+    if isinstance(float_layers, str) or not isinstance(float_layers, Iterable):
+        raise TypeError(f"float_layers must be a list of names, such as ['stem'], got {float_layers!r:.60}")
+    float_layers = tuple(float_layers)
+    for layer in float_layers:
+        if not isinstance(layer, str):
+            raise TypeError(f"float_layers must be names, such as 'stem' or 'stages.0', got {layer!r:.60}")
+    path = check_target(path)
+    if path.suffix.lower() != ".onnx":
+        raise ValueError(f"an eight-bit network is an ONNX file: {path.name!r} should end in .onnx")
+    return path, float_layers
+
+
+def _check_parts(model: EfficientNet, layers: tuple[str, ...]) -> None:
+    parts = {name for name, _ in model.named_modules() if name}
+    for layer in layers:
+        if layer not in parts and not (layer == "se" and any(part.endswith(".se") for part in parts)):
+            raise ValueError(
+                f"float_layers: the network has no part {layer!r:.60}; it has {', '.join(dict(model.named_children()))}, "
+                "their parts, such as stages.0, and se where there is squeeze-and-excitation"
+            )
+
+
+def _check_images(model: EfficientNet, images: Tensor) -> Tensor:
+    """The images as the runtime takes them: single precision, on the CPU."""
+    side = "(N, channels, side, side)"
+    if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
+        got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f"images must be a tensor of shape {side}, N at least 1, got {got}")
+    if not images.is_floating_point():
+        raise TypeError(f"images must be floating-point numbers, prepared as for training, got {images.dtype}")
+    model._check(images)
+    if images.shape[2] != images.shape[3]:
+        raise ValueError(f"images must be square, of shape {side}, got {tuple(images.shape)}: the file has one size")
+    images = images.detach().cpu().float()
+    if not images.isfinite().all():
+        raise ValueError("images hold numbers that are not finite: nothing can be measured on them")
+    return images
 
 
 def agreement(expected: Tensor, got: Tensor) -> dict[str, float]:
@@ -202,5 +256,5 @@ def _nodes(path: Path, layers: tuple[str, ...]) -> list[str]:
                 found[layer].append(node.name)
     for layer, nodes in found.items():
         if not nodes:
-            raise ValueError(f"float_layers: the network has no part {layer!r}")
+            raise ValueError(f"float_layers: there is nothing to quantise in {layer!r}")
     return sorted({name for nodes in found.values() for name in nodes})

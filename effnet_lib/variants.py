@@ -364,7 +364,7 @@ def get_variant(name: str) -> Variant:
     224
     """
     if not isinstance(name, str):
-        raise TypeError(f"a variant's name must be a string such as 'b0', got {name!r}")
+        raise TypeError(f"a variant's name must be a string such as 'b0', got {' '.join(repr(name).split()):.60}")
     key = name.strip().lower().replace("-", "_")
     for prefix in ("tf_", "efficientnet_", "efficientnet"):
         key = key.removeprefix(prefix)

@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import os
 import pickle
 import re
@@ -28,9 +29,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .files import find_file, write_atomically
+from .files import check_target, expand, find_file, read_whole, shown, write_atomically
 from .images import Preprocessing
-from .layers import ACTIVATIONS
+from .layers import ACTIVATIONS, ConvNormAct
 from .naming import (
     NORM,
     SCHEMES,
@@ -41,11 +42,13 @@ from .naming import (
     sizes_of,
     tensor_names,
 )
+from .packages import need
 from .releases import (
     DownloadError,
     Release,
     Weights,
     WeightsError,
+    WeightsPackageError,
     find_release,
     get_weights,
     is_timm_name,
@@ -61,6 +64,10 @@ __all__ = [
     "DownloadError", "LoadedWeights", "Prediction", "Preprocessing", "Weights", "WeightsError", "classify",
     "encode_weights", "get_weights", "list_weights", "load_weights", "open_weights", "save_weights",
 ]  # fmt: skip
+
+#: No file of weights is larger, nor may its tensors be once they are single precision. Those of the
+#: largest network, EfficientNet-L2, have 1.9 GB.
+MAX_BYTES = 8 * 2**30
 
 _KEY = "effnet_lib"  # under which a file holds what is to know about its weights
 
@@ -86,7 +93,9 @@ class LoadedWeights:
 
         Raises:
             WeightsError: they do not fit; the model is as it was.
+            TypeError: ``model`` is optimised for inference, or no network of ours.
         """
+        model = _as_built(model)
         own = model.state_dict()
         head = classifier_names(_KEY)
         shapes = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
@@ -108,6 +117,20 @@ class LoadedWeights:
                 f"the model was changed after build_model ({min(wrong)} does not fit): build it with "
                 "num_classes=... and new_head=True"
             )
+        for name, tensor in self.tensors.items():
+            if own[name].is_meta:
+                raise WeightsError(
+                    "the model is on the meta device, which keeps no numbers: build it on another, or call "
+                    "model.to_empty(device='cpu') first"
+                )
+            if name in fresh or not own[name].is_floating_point() or own[name].dtype == tensor.dtype:
+                continue
+            if not tensor.to(own[name].dtype).isfinite().all():
+                raise WeightsError(
+                    f"{name} of {self.weights.name} holds {tensor.abs().max().item():.6g}, and the model's "
+                    f"{str(own[name].dtype).removeprefix('torch.')} ends at {torch.finfo(own[name].dtype).max:g}: "
+                    "load into a model in float32"
+                )
         model.load_state_dict(new)
 
 
@@ -132,11 +155,13 @@ def load_weights(model: nn.Module, weights, *, new_head: bool = False, sha256: s
         sha256: expected SHA-256 of the file, at least its first 8 digits.
 
     Raises:
-        WeightsError: they are unknown, damaged, refused, of another network, or want another
-            padding or another eps of batch norm; the model is as it was.
+        WeightsError: they are unknown, damaged, refused, of another network, too large for the
+            model's precision, or want another padding or another eps of batch norm; the model
+            is as it was.
+        TypeError: ``model`` is optimised for inference, or no network of ours.
         DownloadError: they cannot be fetched.
     """
-    model = _plain(model)
+    model = _as_built(model)
     norm = model.stem[1]
     loaded = open_weights(weights, model.variant, sha256, model.padding, norm.eps)
     wanted = loaded.weights
@@ -183,7 +208,7 @@ def open_weights(
     if isinstance(weights, LoadedWeights):
         if sha256 is not None:
             raise WeightsError("sha256 goes with a file, and these weights are read already")
-        return weights
+        return weights if variant is None else _as_asked(weights, variant)
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{8,64}", str(sha256)):
         raise WeightsError(f"sha256 must be 8 to 64 hexadecimal digits, got {sha256!r:.80}")
     expected = sha256 and str(sha256).lower()
@@ -193,22 +218,47 @@ def open_weights(
         raise TypeError(
             f"weights must be a name such as 'torchvision', or a path, got {type(weights).__name__}"
         )
-    release, path = None, Path(weights).expanduser()
+    release, path = None, expand(weights)
     if isinstance(weights, os.PathLike) or _looks_like_a_path(weights):
         path = find_file(path, "the file of the weights", WeightsError)
     else:
         release = find_release(weights, variant)
         path = release.fetch()
-    content = _read_file(path)
+    content = read_whole(path, MAX_BYTES, WeightsError)
     digest = hashlib.sha256(content).hexdigest()
-    for wanted in (expected, release and release.sha256):
-        if wanted and not digest.startswith(wanted):
-            hint = "" if release is None else ": delete it, and try again"
-            raise WeightsError(
-                f"{path} is damaged or another file: its SHA-256 begins with {digest[: len(wanted)]}, "
-                f"not {wanted}{hint}"
-            )
+    released = release and release.sha256
+    if released and not digest.startswith(released):
+        raise WeightsError(f"{_is_another(path, digest, released)}: {release.remedy}")
+    if expected and not digest.startswith(expected):
+        raise WeightsError(_is_another(path, digest, expected))
     return _understand(content, path, release, variant, padding, norm_eps, digest)
+
+
+def _is_another(path: Path, digest: str, wanted: str) -> str:
+    return (
+        f"{path} is damaged or another file: its SHA-256 begins with {digest[: len(wanted)]}, not {wanted}"
+    )
+
+
+def _as_asked(loaded: LoadedWeights, variant: Variant | str) -> LoadedWeights:
+    """Weights that are read already, if they are of ``variant``.
+
+    Raises:
+        WeightsError: they are of another network.
+    """
+    weights, asked = loaded.weights, as_variant(variant)
+    shapes = {name: tuple(tensor.shape) for name, tensor in loaded.tensors.items()}
+    if found := differences(asked, weights.num_classes, loaded.in_channels, shapes, _KEY):
+        raise WeightsError(_misfit(weights.name, asked, found))
+    return replace(loaded, weights=_with_variant(weights, variant))
+
+
+def _with_variant(weights: Weights, variant: Variant | str) -> Weights:
+    """The description with the caller's own variant, where it is more than a name, and the weights' batch norm."""
+    if not isinstance(variant, Variant):
+        return weights
+    norm = {name: getattr(weights.variant, name) for name in ("norm_eps", "norm_momentum")}
+    return replace(weights, variant=replace(variant, **norm))
 
 
 def _looks_like_a_path(text: str) -> bool:
@@ -223,13 +273,6 @@ def _looks_like_a_path(text: str) -> bool:
 # Reading
 
 
-def _read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
 def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], str | None]:
     """The tensors in a file, by its own names, and what it says about them; nothing is run."""
     if not content:
@@ -237,7 +280,7 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], str | None]:
     length = int.from_bytes(content[:8], "little")
     if content[8:9] == b"{":
         return _parse_safetensors(content, path, length)
-    whole = content[:2] == b"PK" and zipfile.is_zipfile(io.BytesIO(content))
+    whole = content[:2] == b"PK" and _check_zip(content, path)
     try:
         with warnings.catch_warnings(action="ignore"):
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -247,6 +290,8 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], str | None]:
                 f"{path} is refused: it holds more than numbers and text, and reading it could run code"
             ) from None
         raise WeightsError(f"{path} is not a file of weights, or is cut off or damaged") from None
+    except MemoryError:
+        raise MemoryError(f"{path} does not fit into memory") from None
     except Exception:  # a damaged file makes the reader raise nearly anything
         raise WeightsError(
             f"{path} is not a file of weights, or is cut off: neither safetensors nor a file of torch.save"
@@ -267,18 +312,62 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], str | None]:
     return state, said if isinstance(said, str) else None
 
 
-def _parse_safetensors(content: bytes, path: Path, length: int) -> tuple[dict[str, Tensor], str | None]:
+def _check_zip(content: bytes, path: Path) -> bool:
+    """Whether this is a whole zip file.
+
+    Raises:
+        WeightsError: it would unpack to more than it is. ``torch.save`` compresses nothing.
+    """
     try:
-        from safetensors.torch import load
-    except ImportError:
-        raise WeightsError(f"{path} needs safetensors: pip install safetensors") from None
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+    except Exception:  # as many kinds as there are ways to be damaged
+        return False
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise WeightsError(f"{path} is refused: its parts are compressed, which torch.save never does")
+    if sum(member.file_size for member in members) > len(content):
+        raise WeightsError(f"{path} is refused: it would unpack to more than it is")
+    return True
+
+
+def _parse_safetensors(content: bytes, path: Path, length: int) -> tuple[dict[str, Tensor], str | None]:
+    load = need("safetensors.torch", str(path), WeightsPackageError).load
     try:
         state = load(content)
-        said = json.loads(content[8 : 8 + length]).get("__metadata__", {}).get(_KEY)
+        said = json.loads(content[8 : 8 + length], object_pairs_hook=_once).get("__metadata__", {}).get(_KEY)
+    except MemoryError:
+        raise MemoryError(f"{path} does not fit into memory") from None
     except Exception as error:  # safetensors' own errors share no base class
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path} is not a safetensors file, or is damaged: {reason}") from None
     return state, said
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict:
+    """A JSON object, none of whose names comes twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it names {next(name for name in names if names.count(name) > 1)!r:.80} twice")
+    return found
+
+
+def _without_prefix(state: Mapping[str, Tensor], prefix: str, path: Path) -> dict[str, Tensor]:
+    """The tensors without what a wrapper put before their names.
+
+    Raises:
+        WeightsError: two of them would have one name.
+    """
+    found, came_from = {}, {}
+    for name, tensor in state.items():
+        short = name.removeprefix(prefix)
+        if short in found:
+            raise WeightsError(
+                f"{path} holds two tensors that are both {shown(short, 80)}: {shown(came_from[short], 80)} and "
+                f"{shown(name, 80)}. Keep one of the two sets"
+            )
+        found[short], came_from[short] = tensor, name
+    return found
 
 
 def _understand(
@@ -293,16 +382,21 @@ def _understand(
     """Find out whose weights these are, check every tensor, and name them as we do."""
     state, said = _parse(content, path)
     recognised = recognise_names(state)
-    if recognised is None:
+    if recognised is None and {"stem.weight", "head.weight", "classifier.weight"} <= state.keys():
         raise WeightsError(
-            f"{path} are of another network: their names, such as {', '.join(list(state)[:3])}, belong to none "
-            f"of {', '.join(SCHEMES)}"
+            f"{path} are of a network that was optimised for inference, which only load_state_dict of another "
+            "such network takes: save the original, and optimise after loading"
         )
-    scheme, prefix = recognised.scheme, recognised.prefix
-    state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    if recognised is None:
+        names = ", ".join(shown(name, 80) for name in list(state)[:3])
+        raise WeightsError(
+            f"{path} are of another network: their names, such as {names}, belong to none of {', '.join(SCHEMES)}"
+        )
+    scheme = recognised.scheme
+    state = _without_prefix(state, recognised.prefix, path)
     for name, tensor in state.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-            raise WeightsError(f"{path}: {name} is not a plain tensor of numbers")
+            raise WeightsError(f"{path}: {shown(name, 80)} is not a plain tensor of numbers")
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     num_classes, in_channels = sizes_of(shapes, scheme)
     if num_classes is None:
@@ -315,9 +409,8 @@ def _understand(
         weights = release.weights
         if variant is not None and _name_of(variant) != weights.variant.name:
             raise WeightsError(f"{path} is {weights.name}, of {weights.variant.name}, not of {_name_of(variant)}")
-        if isinstance(variant, Variant):
-            norm = {name: getattr(weights.variant, name) for name in ("norm_eps", "norm_momentum")}
-            weights = replace(weights, variant=replace(variant, **norm))
+        if variant is not None:
+            weights = _with_variant(weights, variant)
     elif said is not None and scheme == _KEY:
         weights = _restore(said, path, variant, shapes)
     else:
@@ -328,6 +421,11 @@ def _understand(
     weights = replace(weights, num_classes=num_classes)
     if weights.categories is not None and len(weights.categories) != num_classes:
         raise WeightsError(f"{path} has {num_classes} classes and {len(weights.categories)} names for them")
+    for name, tensor in state.items():  # a view may repeat a few numbers as often as it likes
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise WeightsError(f"{path}: {name} has more numbers in its shape, {tuple(tensor.shape)}, than in the file")
+    if 4 * sum(tensor.numel() for tensor in state.values()) > MAX_BYTES:
+        raise WeightsError(f"{path} are too large: in float32 they have more than {MAX_BYTES:,} bytes")
     tensors = {}
     for tensor in tensor_names(weights.variant, num_classes, in_channels or 3):
         name = getattr(tensor, scheme)
@@ -428,11 +526,11 @@ def _describe_file(
 def _hugging_face_config(path: Path) -> dict:
     """``config.json`` beside a file of timm's, as on the Hugging Face Hub; empty if there is none."""
     try:
-        config = json.loads((path.parent / "config.json").read_text())
+        config = json.loads(read_whole(path.parent / "config.json", 2**20))
         cfg = config.get("pretrained_cfg") or {}
         timm_preprocessing(cfg)
         return config if isinstance(config.get("architecture"), str) else {}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError):
         return {}
 
 
@@ -463,12 +561,11 @@ def _restore(said: str, path: Path, variant: Variant | str | None, shapes: dict)
         _check_variant(weights.variant, len(shapes))
         if weights.padding not in ("symmetric", "same"):
             raise ValueError(f"padding is {weights.padding!r:.40}")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise WeightsError(f"{path}: what the file says about its weights is damaged: {error}") from None
     weights = replace(weights, name=str(path))
     if isinstance(variant, Variant):
-        norm = {name: getattr(weights.variant, name) for name in ("norm_eps", "norm_momentum")}
-        return replace(weights, variant=replace(variant, **norm))
+        return _with_variant(weights, variant)
     if variant is not None:
         num_classes, in_channels = sizes_of(shapes, _KEY)
         if found := differences(get_variant(variant), num_classes or 1, in_channels or 1, shapes, _KEY):
@@ -495,7 +592,9 @@ def _build(kind, value, where: str):
             raise ValueError(f"{where} has {sorted(odd)[0]!r:.40}")
         return kind(**{name: _build(known[name], item, f"{where}.{name}") for name, item in value.items()})
     allowed = (int, float) if kind is float else (kind,)
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool) or value != value:
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{where} is {value!r:.40}")
+    if kind is float and not abs(value) < math.inf:
         raise ValueError(f"{where} is {value!r:.40}")
     return kind(value)
 
@@ -506,7 +605,7 @@ def _check_variant(variant: Variant, tensors: int) -> None:
     sizes |= {"resolution": variant.resolution, "train_resolution": variant.train_resolution}
     for i, stage in enumerate(variant.stages):
         if stage.operator not in ("mbconv", "fused_mbconv") or stage.stride not in (1, 2):
-            raise ValueError(f"stage {i} is {stage.operator:.20} with stride {stage.stride}")
+            raise ValueError(f"stage {i} is {stage.operator!r:.20} with stride {stage.stride}")
         names = ("kernel_size", "expand_ratio", "channels", "layers")
         sizes |= {f"stage {i}, {name}": getattr(stage, name) for name in names}
         if not 0 <= stage.se_ratio <= 1:
@@ -540,26 +639,38 @@ def save_weights(model: nn.Module, path: str | Path, *, half: bool = False) -> P
             float32: its statistics may leave float16's range.
 
     Raises:
-        WeightsError: another suffix, no folder, weights that are not finite or too large for
-            float16, or safetensors is missing.
+        WeightsError: another suffix, no folder, something at ``path`` that is no file, a model that
+            was changed so that nothing could read its weights, weights that are not finite or too
+            large for float16, or safetensors is missing.
         OSError: the file cannot be written.
-        TypeError: ``model`` is none of ours.
+        TypeError: ``model`` is none of ours, or optimised for inference: save the original, and
+            optimise after loading.
     """
-    path = Path(path).expanduser()
-    if not path.parent.is_dir():
-        raise WeightsError(f"cannot write {path}: there is no folder {path.parent}")
+    _check_suffix(expand(path).suffix)
+    path = check_target(path, WeightsError)
     write_atomically(path, encode_weights(model, path.suffix, half))
     return path
 
 
-def encode_weights(model: nn.Module, suffix: str = ".safetensors", half: bool = False) -> bytes:
-    """What :func:`save_weights` writes."""
-    model = _plain(model)
+def _check_suffix(suffix: str) -> None:
     if suffix not in (".safetensors", ".pt", ".pth"):
         raise WeightsError(f"the name of a file of weights must end in .safetensors or .pt, got {suffix!r:.40}")
-    known = model.weights or Weights("effnet_lib", model.variant, model.padding, model.num_classes)
-    said = _to_json(describe(known, model, new_head=False))
+
+
+def encode_weights(model: nn.Module, suffix: str = ".safetensors", half: bool = False) -> bytes:
+    """What :func:`save_weights` writes."""
+    _check_suffix(suffix)
+    model = _as_built(model)
     state = model.state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if any(tensor.is_meta for tensor in state.values()):
+        raise WeightsError("cannot save these weights: the model is on the meta device, which keeps no numbers")
+    if found := differences(model.variant, count_classes(model), model.in_channels, shapes, _KEY):
+        raise WeightsError(
+            f"cannot save these weights, since no network could read them again: the model was changed after "
+            f"build_model ({found[0]}). torch.save(model.state_dict(), ...) keeps them as they are"
+        )
+    said = describe_json(model)
     for name, whole in state.items():
         tensor = whole.detach().to("cpu", copy=True).contiguous()
         if half and tensor.ndim > 1:
@@ -569,10 +680,7 @@ def encode_weights(model: nn.Module, suffix: str = ".safetensors", half: bool = 
             raise WeightsError(f"cannot save these weights: numbers in {name} {reason}")
         state[name] = tensor
     if suffix == ".safetensors":
-        try:
-            from safetensors.torch import save
-        except ImportError:
-            raise WeightsError("writing .safetensors needs safetensors: pip install safetensors") from None
+        save = need("safetensors.torch", "writing .safetensors", WeightsPackageError).save
         return save(dict(state), metadata={"format": "pt", _KEY: said})
     state._metadata[_KEY] = said  # load_state_dict looks for modules there, and finds none of this name
     buffer = io.BytesIO()
@@ -581,18 +689,59 @@ def encode_weights(model: nn.Module, suffix: str = ".safetensors", half: bool = 
 
 
 def describe_json(model: nn.Module) -> str:
-    """What a checkpoint says about the weights in it."""
+    """What a checkpoint says about the weights in it.
+
+    Raises:
+        WeightsError: ``model.weights`` holds what no file can say.
+    """
     known = model.weights or Weights("effnet_lib", model.variant, model.padding, model.num_classes)
-    return _to_json(describe(known, model, new_head=False))
+    classes = count_classes(model)
+    if known.categories is not None and len(known.categories) != classes:  # of a classifier that was replaced
+        known = replace(known, categories=None, top1=None, top5=None)
+    known = replace(known, variant=model.variant, padding=model.padding, num_classes=classes)
+    try:
+        said = _to_json(known)
+        fields = json.loads(said)
+        del fields["format"]
+        _build(Weights, fields, "weights")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise WeightsError(f"cannot save these weights: model.weights cannot be written: {error}") from None
+    return said
+
+
+def count_classes(model: nn.Module) -> int:
+    """How many the classifier has, which may be another one than the model was built with."""
+    weight = getattr(model.classifier, "weight", None)
+    return len(weight) if isinstance(weight, Tensor) and weight.ndim == 2 else model.num_classes
 
 
 def _plain(model: nn.Module) -> nn.Module:
-    """The network itself, without what torch.compile, averaging or many devices wrap around it."""
-    while not hasattr(model, "variant"):
-        inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
-        if not isinstance(inner, nn.Module):
-            raise TypeError(f"expected a network of effnet_lib.build_model, got {type(model).__name__}")
-        model = inner
+    """The network itself, without what torch.compile, averaging or many devices wrap around it.
+
+    Raises:
+        TypeError: there is none of ours.
+    """
+    plain = model
+    # From the outside in: what torch.compile makes passes attributes on, and still has names of its own.
+    while inner := [m for name in ("_orig_mod", "module") if isinstance(m := getattr(plain, name, None), nn.Module)]:
+        plain = inner[0]
+    if not isinstance(getattr(plain, "variant", None), Variant):
+        raise TypeError(f"expected a network of effnet_lib.build_model, got {type(model).__name__}")
+    return plain
+
+
+def _as_built(model: nn.Module) -> nn.Module:
+    """The network itself, if it is one as ``build_model`` makes them.
+
+    Raises:
+        TypeError: it is optimised for inference, or none of ours.
+    """
+    model = _plain(model)
+    if not isinstance(getattr(model, "stem", None), ConvNormAct):
+        raise TypeError(
+            "expected a network as build_model makes it, got one that is optimised for inference, whose tensors "
+            "have other names: save the original; optimise after loading"
+        )
     return model
 
 
@@ -613,17 +762,24 @@ def classify(
             of shape (N, C, H, W), for a list of answers.
         k: how many; at most as many as there are classes.
 
+    A class whose name is not known is called ``"class 3"``: where the weights name none, and
+    where the classifier has another number of classes than they name.
+
     Raises:
-        TypeError, ValueError: no image, or nothing says how to prepare it.
+        TypeError, ValueError: no network of ours, no image, or nothing says how to prepare it.
     """
-    k = min(positive_int("k", k), model.num_classes)
-    preprocessing = preprocessing or needed_preprocessing(model)
+    plain = _plain(model)
+    k = positive_int("k", k)
+    if preprocessing is None:
+        preprocessing = needed_preprocessing(plain)
+    if not isinstance(preprocessing, Preprocessing):
+        raise TypeError(f"preprocessing must be a Preprocessing, got {type(preprocessing).__name__}")
     several = isinstance(images, Sequence) and not isinstance(images, (str, bytes))
     if several and not images:
         return []
     batch = [preprocessing(image) for image in images] if several else [preprocessing(images)]
     several = several or (isinstance(images, Tensor) and images.ndim == 4)
-    example = model.classifier.weight
+    example = next(model.parameters())
     training = [module for module in model.modules() if module.training]
     try:
         model.eval()
@@ -631,8 +787,10 @@ def classify(
     finally:
         for module in training:
             module.training = True
-    probability, index = logits.float().softmax(1).topk(k)
-    names = model.weights.categories if model.weights else None
+    probability, index = logits.float().softmax(1).topk(min(k, logits.shape[1]))
+    names = plain.weights.categories if plain.weights else None
+    if names and len(names) != logits.shape[1]:  # of a classifier that was replaced: they would name other classes
+        names = None
     answers = [
         [Prediction(names[i] if names else f"class {i}", p, i) for p, i in zip(*row)]
         for row in zip(probability.tolist(), index.tolist())

@@ -1,5 +1,7 @@
 """What is in a picture: in Python and on the command line."""
 
+import copy
+import dataclasses
 import json
 import os
 import subprocess
@@ -85,6 +87,36 @@ def test_a_model_that_does_not_say_how():
             model.classify(PICTURES["coffee"], k, Preprocessing(64, 64))
 
 
+def test_labels_do_not_lie(lite):
+    """A new classifier has other classes, even where it has as many: the old names are not theirs."""
+    preprocessing = lite.weights.preprocessing
+    for classes in (10, 1000, 2000):
+        model = copy.deepcopy(lite)
+        model.classifier = torch.nn.Linear(1280, classes)
+        assert model.weights.categories is None and lite.weights.categories
+        answer = model.classify(PICTURES["coffee"])
+        assert [p.label for p in answer] == [f"class {p.index}" for p in answer] and len(answer) == 5
+        assert model.weights.preprocessing == preprocessing
+    model = copy.deepcopy(lite)
+    model.classifier = model.classifier  # the same one
+    assert model.classify(PICTURES["coffee"])[0].label == "espresso"
+    model.weights = dataclasses.replace(model.weights, categories=("a", "b"))  # names for two of a thousand
+    assert model.classify(PICTURES["coffee"], k=1)[0].label.startswith("class ")
+    model.classifier = torch.nn.Sequential(torch.nn.Linear(1280, 3))
+    assert len(model.classify(PICTURES["coffee"])) == 3
+
+
+def test_wrappers_and_what_is_no_network(lite):
+    wrapped = torch.optim.swa_utils.AveragedModel(lite)
+    assert classify(wrapped, PICTURES["coffee"])[0].label == "espresso"
+    for thing in (torch.nn.Linear(1, 1), None, "lite"):
+        with pytest.raises(TypeError, match="expected a network of effnet_lib.build_model, got"):
+            classify(thing, PICTURES["coffee"])
+    for wrong in (0, False, "lite", lambda image: image):
+        with pytest.raises(TypeError, match="preprocessing must be a Preprocessing, got"):
+            classify(lite, PICTURES["coffee"], preprocessing=wrong)
+
+
 # The command
 
 
@@ -126,6 +158,14 @@ def test_weights_that_do_not_say_how(capsys, tmp_path, lite):
     assert status == 0 and out.endswith("  espresso\n")
 
 
+def test_like_does_not_rename_what_a_file_names(capsys, tmp_path, lite):
+    model = copy.deepcopy(lite)
+    model.weights = dataclasses.replace(model.weights, categories=tuple(f"mine {i}" for i in range(1000)))
+    path = save_weights(model, tmp_path / "mine.safetensors")
+    _, out, _ = run(capsys, PICTURES["coffee"], "--weights", path, "--like", "lite", "--top", "1")
+    assert "mine " in out
+
+
 def test_bad_input_is_one_line_and_status_2(capsys, tmp_path, small):
     (tmp_path / "cut.jpg").write_bytes(PICTURES["rocket"].read_bytes()[:9000])
     (tmp_path / "text.txt").write_text("no picture")
@@ -138,7 +178,10 @@ def test_bad_input_is_one_line_and_status_2(capsys, tmp_path, small):
         ([bomb(tmp_path / "bomb.png")], "refused"),
         ([good, "/no/such.jpg"], "there is no file"),
         ([good, tmp_path / "cut.jpg"], "cut.jpg"),
-        ([good, "--top", "0"], "k must be"),
+        ([good, "--top", "0"], "--top must be at least 1, got 0"),
+        ([good, "--top", "-3"], "--top must be at least 1, got -3"),
+        ([""], "an empty name"),
+        ([good, "--weights", ""], "unknown weights ''"),
         ([good, "--top", "x"], "invalid int"),
         ([good, "--variant", "b9"], "did you mean b8"),
         ([good, "--variant", "b0"], "of lite0, not of b0"),
@@ -172,6 +215,20 @@ def test_the_weights_that_can_be_had(capsys):
     for wrong, message in ((["b99"], "b99"), (["--source", "pip"], "known are torchvision, timm, lite")):
         assert main(["weights", *wrong]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_weights_that_say_nothing_of_their_preprocessing(capsys, monkeypatch):
+    from effnet_lib import releases
+
+    real = releases.timm_preprocessing
+    monkeypatch.setattr(releases, "timm_preprocessing", lambda config: real(config) if config["tag"] == "aa_in1k" else None)
+    assert main(["weights", "b0", "--source", "timm", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["timm:tf_efficientnet_b0.in1k"]["preprocessing"] is None
+    assert rows["timm:tf_efficientnet_b0.aa_in1k"]["preprocessing"]["crop"] == 224
+    assert main(["weights", "b0", "--source", "timm"]) == 0
+    pixels = {line.split()[0]: line.split()[3] for line in capsys.readouterr().out.splitlines()[1:] if line.startswith("timm")}
+    assert {name: size for name, size in pixels.items() if size != "-"} == {"timm:tf_efficientnet_b0.aa_in1k": "224"}
 
 
 def test_in_a_process_of_its_own(small, tmp_path):

@@ -135,3 +135,46 @@ def test_the_installed_command_and_a_closed_pipe():
     assert b"Traceback" not in process.stderr.read()
     result = subprocess.run([sys.executable, "-m", "effnet_lib", "table", "--phi", "x"], capture_output=True)
     assert result.returncode == 2 and result.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("error, status, message", [
+    (KeyError("x"), 1, "a fault in effnet_lib, KeyError: 'x' (EFFNET_TRACEBACK=1 shows where)"),
+    (MemoryError(), 1, "not enough memory"),
+    (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried\nmore"), 1, "not enough memory"),
+    (KeyboardInterrupt(), 130, "interrupted"),
+    (PermissionError(13, "Permission denied", "/a/b"), 1, "/a/b: Permission denied"),
+    (ModuleNotFoundError("No module named 'PIL'", name="PIL"), 1, "effnet variants needs pillow: pip install pillow"),
+    (ImportError("libGL.so.1: cannot open\nmore"), 1, "cannot be imported: libGL.so.1: cannot open"),
+    (ValueError("a\x1b[2Jb"), 2, "a?[2Jb"),
+])  # fmt: skip
+def test_whatever_happens_is_one_line(capsys, monkeypatch, error, status, message):
+    from effnet_lib import cli
+
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(cli, "list_variants", fail)
+    assert main(["variants"]) == status
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith("effnet variants: error: ") and message in err
+    if isinstance(error, KeyError):
+        monkeypatch.setenv("EFFNET_TRACEBACK", "1")
+        with pytest.raises(KeyError):
+            main(["variants"])
+
+
+def test_the_experiments_as_json(capsys):
+    status, out, _ = run(capsys, "experiment", "--json")
+    rows = json.loads(out)
+    assert status == 0 and {"compound", "scratch"} <= {row["name"] for row in rows}
+    assert all(row["question"].endswith("?") and row["arms"] and row["seeds"] for row in rows)
+    _, out, _ = run(capsys, "experiment")
+    assert all(f"{row['name']} " in out for row in rows)
+
+
+def test_a_rehearsal_keeps_its_records_to_itself(capsys, tmp_path):
+    arguments = ["experiment", "scratch", "--rehearse", "--print", "--runs", str(tmp_path)]
+    status, out, _ = run(capsys, *arguments)
+    assert status == 0 and str(tmp_path / "rehearsal" / "runs") in out
+    status, out, err = run(capsys, *arguments, "--results", str(tmp_path / "results"))
+    assert (status, out) == (2, "") and err.count("\n") == 1 and "without --results" in err

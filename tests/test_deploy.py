@@ -24,6 +24,7 @@ from effnet_lib import (
     scale_variant,
 )
 from effnet_lib.bounds import largest_map
+from effnet_lib.layers import SqueezeExcite
 
 
 def network(variant="b0", **options) -> EfficientNet:
@@ -317,6 +318,47 @@ def test_bytes_equal_the_tensors_of_the_built_network():
         model(images(2, 64, 64))
     bound = roofline(model.variant, 1.0, 1.0, 64, num_classes=10, batch_size=2)
     assert [layer.bytes for layer in bound.layers] == seen
+
+
+@pytest.mark.parametrize("name", ["b0", "v2_b0", "lite0"])
+def test_bytes_pass_by_pass_equal_what_the_modules_of_the_network_read_and_write(name):
+    """Every module by itself, as hooks see it; a folded batch norm leaves the convolution a bias."""
+    model, batch = network(name), 2
+    moved = 0
+
+    def count(module, inputs, output):
+        nonlocal moved
+        read, written = inputs[0].numel(), output.numel()
+        if isinstance(module, nn.Conv2d) and written > batch * module.out_channels or isinstance(module, nn.Linear):
+            moved += read + written + module.weight.numel() + len(module.weight)
+        elif isinstance(module, nn.Conv2d):  # of squeeze-and-excitation
+            moved += read + written + module.weight.numel() + len(module.bias)
+        elif isinstance(module, (nn.BatchNorm2d, nn.SiLU, nn.ReLU6)) and output.shape[-1] > 1:
+            moved += read + written
+        elif isinstance(module, SqueezeExcite):
+            moved += read + read + written  # pooled, then scaled
+        elif getattr(module, "has_skip", False):
+            moved += read + 2 * written
+        elif module is model.head:
+            moved += written  # pooled before the classifier
+
+    for module in model.modules():
+        module.register_forward_hook(count)
+    with torch.inference_mode():
+        model(images(batch, 96, 96))
+    bound = roofline(model.variant, 1.0, 1.0, 96, num_classes=10, batch_size=batch, fused=False)
+    assert bound.bytes == 4 * moved
+    fused = roofline(model.variant, 1.0, 1.0, 96, num_classes=10, batch_size=batch)
+    assert bound.bytes > 1.5 * fused.bytes and bound.multiply_adds == fused.multiply_adds
+
+
+def test_passes_come_on_top():
+    fused, apart = (roofline("b0", 1e9, 1e12, fused=fused) for fused in (True, False))
+    assert {layer.bound for layer in fused.layers} == {"compute"}
+    assert all(other.seconds >= one.seconds for one, other in zip(fused.layers, apart.layers))
+    stem = apart.layers[0]
+    assert stem.bytes - fused.layers[0].bytes == 4 * 4 * 32 * 112**2  # batch norm and activation, in and out
+    assert stem.seconds == pytest.approx(stem.multiply_adds / 1e9 + 16 * 32 * 112**2 / 1e12)
 
 
 def test_the_bound_by_hand():

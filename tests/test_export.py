@@ -11,7 +11,7 @@ import torch
 from test_deploy import difference, images
 from test_model import randomised
 
-from effnet_lib import ExportError, Preprocessing, build_model, export, export_model, get_variant, optimize_for_inference, quantize
+from effnet_lib import ExportError, Preprocessing, build_model, export, export_model, get_variant, optimize_for_inference, packages, quantize
 from effnet_lib.cli import main
 from effnet_lib.quantize import agreement, load_images, quantize_model
 
@@ -43,9 +43,9 @@ def without(monkeypatch):
             if name.split(".")[0] in names:
                 monkeypatch.delitem(sys.modules, name)
         monkeypatch.setattr(builtins, "__import__", blocked)
-        original = export.importlib.import_module
+        original = packages.importlib.import_module
         monkeypatch.setattr(
-            export.importlib, "import_module",
+            packages.importlib, "import_module",
             lambda name, *a: blocked(name) if name.split(".")[0] in names else original(name, *a),
         )  # fmt: skip
 
@@ -203,6 +203,7 @@ def test_the_command(tmp_path, capsys):
         (["b0", "--output", "no/such/folder/x.onnx"], "there is no folder"),
         (["b0", "--output", "."], "folder"),
         (["b0", "--output", "x.onnx", "--resolution", "31"], "at least 32"),
+        (["b0", "--output", "x.onnx", "--resolution", "9" * 30], "at most 16384 pixels"),
         (["b0", "--output", "x.onnx", "--num-classes", "0"], "num_classes"),
         (["b0", "--output", "x.onnx", "--output-stride", "5"], "output_stride"),
         (["b0", "--output", "x.onnx", "--padding", "valid"], "valid"),
@@ -214,10 +215,24 @@ def test_the_command(tmp_path, capsys):
         (["b0", "--output", "x.onnx", "--int8", "--calibration", "no/pictures"], "no/pictures"),
         (["b0", "--output", "x.pt2", "--format", "exported-program", "--int8", "--calibration", "."], "ONNX"),
         (["b0", "--output", "x.onnx", "--int8", "--calibration", ".", "--in-channels", "1"], "wants 1 channels"),
+        (["b0", "--output", "x.safetensors", "--dynamic-size"], "dynamic_size is for onnx and exported-program"),
+        (["b0", "--output", "/dev/null", "--format", "onnx"], "a device or a pipe"),
+        (["b0", "--output", "", "--format", "onnx"], "an empty name"),
+        # before there is a network, and before a picture is read
+        (["b0", "--output", "x.onnx", "--int8", "--calibration", "LATE", "--method", "best"], "unknown method 'best'"),
+        (["b0", "--output", "x.pt2", "--int8", "--calibration", "LATE"], "should end in .onnx"),
+        (["b0", "--output", "no/x.onnx", "--int8", "--calibration", "LATE"], "there is no folder"),
+        (["b0", "--output", "x.tflite", "--weights", "LATE"], "no format for 'x.tflite'"),
+        (["b0", "--output", "x.safetensors", "--weights", "LATE", "--dynamic-size"], "dynamic_size"),
     ],
 )
 def test_bad_arguments_are_one_line_and_status_2(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
+    if "LATE" in arguments:
+        from effnet_lib import model
+
+        arguments = ["." if a == "LATE" and "--int8" in arguments else a for a in arguments]
+        monkeypatch.setattr(model, "build_model", lambda *a, **o: pytest.fail("the network was built first"))
     try:
         status = main(["export", *arguments])
     except SystemExit as stop:
@@ -227,10 +242,86 @@ def test_bad_arguments_are_one_line_and_status_2(tmp_path, monkeypatch, capsys, 
     assert os.listdir(tmp_path) == []
 
 
+def test_paths_from_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = export_model(tiny(), "~/net.safetensors", resolution=32)
+    assert done.path == str(tmp_path / "net.safetensors") and os.listdir(tmp_path) == ["net.safetensors"]
+
+
+def test_where_a_network_cannot_be_written(tmp_path):
+    os.mkfifo(tmp_path / "pipe.onnx")
+    (tmp_path / "folder.onnx").mkdir()
+    for name, message in (("pipe.onnx", "a device or a pipe"), ("folder.onnx", "is a folder")):
+        for call in (export_model, lambda model, path: quantize_model(model, path, images())):
+            with pytest.raises(ValueError, match=message):
+                call(tiny(), tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["folder.onnx", "pipe.onnx"]
+
+
+def test_a_runtime_that_fails_is_an_export_error(tmp_path, monkeypatch):
+    class Odd(Exception):
+        """As of ONNX Runtime, whose errors are no RuntimeErrors."""
+
+    def fail(*arguments):
+        raise Odd("cannot open\nthis")
+
+    monkeypatch.setattr(export, "_run_program", fail)
+    with pytest.raises(ExportError, match="^exported-program: Odd: cannot open$"):
+        export_model(tiny(), tmp_path / "net.pt2", resolution=32)
+    assert os.listdir(tmp_path) == []
+
+
 def test_what_is_no_network(tmp_path):
     for call in (lambda: export_model("b0", tmp_path / "x.onnx"), lambda: quantize_model(None, tmp_path / "x.onnx", images())):
         with pytest.raises(TypeError, match="expected a network of build_model"):
             call()
+
+
+def test_a_network_without_numbers(tmp_path):
+    with torch.device("meta"):
+        model = build_model(tiny().variant, 7)
+    with pytest.raises(ValueError, match="on the meta device"):
+        export_model(model, tmp_path / "x.pt2")
+
+
+@pytest.mark.parametrize(
+    "wrong, error, message",
+    [
+        ({"method": ["minmax"]}, ValueError, "unknown method"),
+        ({"float_layers": "stem"}, TypeError, r"a list of names, such as \['stem'\], got 'stem'"),
+        ({"float_layers": 3}, TypeError, "got 3"),
+        ({"float_layers": [3]}, TypeError, "must be names.*got 3"),
+        ({"float_layers": ["stages.9"]}, ValueError, "no part 'stages.9'; it has stem, stages, head"),
+        ({"images": torch.zeros(2, 3, 32, 48)}, ValueError, r"must be square.*\(2, 3, 32, 48\)"),
+        ({"images": torch.zeros(2, 1, 32, 32)}, ValueError, r"got \(2, 1, 32, 32\)"),
+        ({"images": torch.zeros(0, 3, 32, 32)}, ValueError, r"N at least 1, got \(0, 3, 32, 32\)"),
+        ({"images": torch.zeros(2, 3, 32, 32, dtype=torch.uint8)}, TypeError, "floating-point numbers.*uint8"),
+        ({"images": torch.full((1, 3, 32, 32), float("nan"))}, ValueError, "not finite"),
+        ({"images": [1, 2]}, ValueError, "got list"),
+        ({"path": 3}, TypeError, "expected a path, got int"),
+        ({"path": "no/such/x.onnx"}, ValueError, "there is no folder"),
+    ],
+)
+def test_bad_arguments_of_quantize_model(tmp_path, monkeypatch, wrong, error, message):
+    monkeypatch.setattr(quantize, "export_model", lambda *a, **o: pytest.fail("something was written first"))
+    given = {"model": tiny(), "path": tmp_path / "x.onnx", "images": torch.zeros(2, 3, 32, 32)}
+    with pytest.raises(error, match=message) as caught:
+        quantize_model(**(given | wrong))
+    assert "\n" not in str(caught.value) and os.listdir(tmp_path) == []
+
+
+def test_json_has_no_infinity(tmp_path, pictures, capsys, monkeypatch):
+    monkeypatch.setattr(
+        quantize, "quantize_model",
+        lambda model, path, x, **options: quantize.Quantized(str(path), 1, 4, 4, 1.0, 1.0, float("inf"), 0.0),
+    )  # fmt: skip
+    options = ["--int8", "--calibration", str(pictures), "--output", str(tmp_path / "x.onnx"), "--json"]
+    assert main(["export", *SMALLEST, *options]) == 0
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    assert json.loads(capsys.readouterr().out, parse_constant=refuse)["signal_to_noise_db"] is None
 
 
 # Eight bits

@@ -72,7 +72,8 @@ def test_lite_is_prepared_as_its_authors_did():
     assert np.abs(ours(picture)[0].numpy() - expected).max() < 1e-6
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I", "I;16", "LA", "PA"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I", "I;16", "I;16B", "LA", "PA", "La",
+                                  "RGBa", "RGBX"])  # fmt: skip
 def test_every_mode_of_a_picture(mode):
     picture = Image.new(mode, (40, 30))
     assert TINY(picture).shape == (1, 3, 16, 16)
@@ -152,6 +153,66 @@ def test_what_is_no_image(image, error, message):
     with pytest.raises(error, match=message) as caught:
         TINY(image)
     assert "\n" not in str(caught.value)
+
+
+def test_every_mode_holds_the_same_picture():
+    grey = np.tile(np.linspace(0, 255, 32).astype(np.uint8), (32, 1))
+    expected, plain = TINY(Image.fromarray(grey)), Image.fromarray(grey)
+    for picture in (
+        plain.convert("P"), plain.convert("LA"), plain.convert("LA").convert("La"), plain.convert("RGBA").convert("RGBa"),
+        plain.convert("RGB").convert("RGBX"), plain.convert("P").convert("PA"),
+        Image.fromarray(grey.astype(np.int32) * 257),
+        Image.frombytes("I;16", (32, 32), (grey.astype("<u2") * 257).tobytes()),
+        Image.frombytes("I;16B", (32, 32), (grey.astype(">u2") * 257).astype(">u2").tobytes()),
+        plain.convert("RGB").convert("CMYK"),
+    ):  # fmt: skip
+        assert torch.equal(TINY(picture), expected), picture.mode
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tiff"])
+def test_of_an_animation_the_first_frame_counts(suffix, tmp_path):
+    red, blue = (Image.new("RGB", (30, 30), colour) for colour in ("red", "blue"))
+    red.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[blue])
+    assert (TINY(tmp_path / f"a.{suffix}") - TINY(red)).abs().max() < 0.2
+    with Image.open(tmp_path / f"a.{suffix}") as opened:
+        opened.seek(1)
+        assert (TINY(opened) - TINY(blue)).abs().max() < 0.2
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 8), (8, 0)])
+@pytest.mark.parametrize("mode", ["RGB", "P", "I", "RGBA"])
+def test_a_picture_without_pixels(size, mode):
+    with pytest.raises(ValueError, match=f"it has no pixels: its size is {size[0]} × {size[1]}"):
+        TINY(Image.new(mode, size))
+
+
+def test_thin_pictures(tmp_path):
+    for size in ((1, 1), (1, 2), (2, 1), (1, 500), (500, 1)):
+        assert TINY(Image.new("RGB", size)).shape == (1, 3, 16, 16)
+    Image.new("1", (1, 10**6)).save(tmp_path / "thread.png")
+    for picture in (tmp_path / "thread.png", Image.new("1", (10**6, 1))):
+        with pytest.raises(ValueError, match="would be too large: cut it first"):
+            TINY(picture)
+    squashed = Preprocessing(20, 16, squash=True)
+    assert squashed(tmp_path / "thread.png").shape == (1, 3, 16, 16)
+
+
+def test_a_picture_that_is_a_program_is_not_run(tmp_path):
+    Image.new("RGB", (30, 30)).save(tmp_path / "a.eps")
+    with pytest.raises(ValueError, match="PostScript: give its picture as PNG or JPEG"):
+        TINY(tmp_path / "a.eps")
+
+
+def test_paths_from_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Image.new("RGB", (30, 30)).save(tmp_path / "a.png")
+    assert TINY("~/a.png").shape == (1, 3, 16, 16)
+
+
+def test_settings_from_numpy_are_plain_numbers():
+    values = Preprocessing(np.int64(20), np.int32(16), mean=(np.float32(0.5),) * 3, std=[np.float64(0.5)] * 3)
+    assert values == Preprocessing(20, 16, mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert type(values.resize) is type(values.crop) is int and type(values.mean[0]) is float
 
 
 def test_damaged_files(tmp_path):

@@ -11,7 +11,10 @@ import pytest
 import effnet_lib
 
 
-GROUND = ["scaling", "variants", "cost", "bounds", "naming", "files", "receptive", "studies", "explore"]
+GROUND = [
+    "scaling", "variants", "cost", "bounds", "budget", "naming", "files", "packages", "receptive", "records", "published",
+    "studies", "studies_v2", "train.progressive", "explore",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("module", GROUND)

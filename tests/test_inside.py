@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -84,6 +85,10 @@ def test_classes_of_an_activation_map(model, images):
     first = logits(model, images).argmax(1)
     assert torch.equal(activation_map(model, images), activation_map(model, images, first))
     one_each = activation_map(model, images, [6, 0, 3])
+    for same in (np.array([6, 0, 3]), np.array([6, 0, 3], dtype=np.uint8), (np.int64(6), 0, np.int32(3))):
+        assert torch.equal(activation_map(model, images, same), one_each)
+    for same in (np.int64(3), np.array(3), torch.tensor(3)):
+        assert torch.equal(activation_map(model, images, same), activation_map(model, images, 3))
     assert torch.equal(one_each, activation_map(model, images, torch.tensor([6, 0, 3])))
     for i, c in enumerate((6, 0, 3)):
         torch.testing.assert_close(one_each[i], activation_map(model, images, c)[i])
@@ -114,6 +119,27 @@ def test_gates_equal_a_recomputation(name, images):
             x = block(x)
     assert list(gates) == list(se_blocks(model))
     assert len({round(float(g.std()), 6) for g in gates.values()}) > 1
+
+
+@pytest.mark.parametrize("name", ["b0", "v2_b0"])
+def test_an_optimised_network_has_the_same_gates_and_maps(name, images, monkeypatch):
+    from effnet_lib import deploy, optimize_for_inference
+
+    model = slim(name)
+    fast = optimize_for_inference(model)
+    many = images.repeat(4, 1, 1, 1)
+    for piece in (deploy._LARGEST_BLOCK, 1):  # whole, and an image at a time
+        monkeypatch.setattr(deploy, "_LARGEST_BLOCK", piece)
+        expected, got = se_gates(model, many), se_gates(fast, many)
+        assert list(got) == list(expected) == list(se_blocks(fast))
+        for number in expected:
+            assert got[number].shape == expected[number].shape
+            torch.testing.assert_close(got[number], expected[number], rtol=1e-4, atol=1e-5)
+        assert torch.equal(se_gates(fast, many, min(expected)), got[min(expected)])
+    for name, expected in feature_maps(model, images).items():
+        torch.testing.assert_close(feature_maps(fast, images)[name], expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="no squeeze-and-excitation"):
+        se_gates(optimize_for_inference(slim("lite0")), images)
 
 
 def test_blocks_are_counted_from_one_through_all_stages():
@@ -207,6 +233,11 @@ def test_a_wrapped_network_is_told_to_unwrap(images):
         (True, TypeError, "True"),
         ([0, 1, 2.5], TypeError, "2.5"),
         (torch.ones(3), TypeError, "float32"),
+        (np.ones(3), TypeError, "1.0"),
+        (np.float32(1), TypeError, "1.0"),
+        (np.array([True, False, True]), TypeError, "True"),
+        (np.array([[0, 1, 2]]), TypeError, r"\[0, 1, 2\]"),
+        (np.array([0, 1, 7]), ValueError, "class 7"),
     ],
 )
 def test_bad_classes(images, classes, error, message):
@@ -229,6 +260,17 @@ def test_bad_classes(images, classes, error, message):
 def test_bad_blocks(images, name, block, error, message):
     with pytest.raises(error, match=message):
         se_gates(slim(name), images, block)
+
+
+def test_a_replaced_classifier(images):
+    model = slim("b0")
+    model.classifier = nn.Linear(40, 9)
+    assert activation_map(model, images, 8).shape == (3, 3, 2)
+    with pytest.raises(ValueError, match="classes 0 to 8"):
+        activation_map(model, images, 9)
+    model.classifier = nn.Sequential(nn.Linear(40, 9))
+    with pytest.raises(TypeError, match="one linear layer, got Sequential"):
+        activation_map(model, images, 1)
 
 
 # Figures

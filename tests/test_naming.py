@@ -1,13 +1,13 @@
 import re
 
 import pytest
-import timm
 import torch
-import torchvision
+from references import norms, timm_network, torchvision_network
 from test_cost import TORCHVISION, timm_name
 
 from effnet_lib import build_model, get_variant, list_variants, scale_variant
 from effnet_lib.naming import differences, find_variant, recognise_names, tensor_names
+from effnet_lib.releases import timm_settings
 
 
 def shapes(model) -> dict:
@@ -17,16 +17,18 @@ def shapes(model) -> dict:
 @pytest.mark.parametrize("name", list_variants())
 def test_names_and_shapes_of_every_scheme(name):
     """Name by name and in order, against the networks themselves."""
-    tensors = list(tensor_names(get_variant(name), 10))
+    tensors = list(tensor_names(get_variant(name)))
     with torch.device("meta"):
-        references = {"effnet_lib": build_model(name, 10), "timm": timm.create_model(timm_name(name), num_classes=10)}
-        if name in TORCHVISION:
-            references["torchvision"] = torchvision.models.get_model(f"efficientnet_{name}", num_classes=10)
+        references = {"effnet_lib": build_model(name), "timm": timm_network(timm_name(name))}
+    if name in TORCHVISION:
+        references["torchvision"] = torchvision_network(name)
     for scheme, model in references.items():
         expected = {getattr(tensor, scheme): tensor.shape for tensor in tensors}
-        assert shapes(model) == expected
+        assert shapes(model) == expected and list(shapes(model)) == list(expected)
         assert recognise_names(shapes(model)).scheme == scheme
         assert find_variant(shapes(model), scheme) == get_variant(name)
+    _, *norm = timm_settings(timm_name(name))
+    assert norms(references["timm"]) == {tuple(norm)}
     assert list(references["effnet_lib"].state_dict()) == [tensor.effnet_lib for tensor in tensors]
 
 

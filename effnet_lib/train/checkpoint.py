@@ -9,6 +9,7 @@ import hashlib
 import io
 import pickle
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -67,18 +68,29 @@ def load_latest(folder: Path, warn=print) -> dict | None:
     Raises:
         RunError: there are checkpoints and all are damaged, or one holds more than data.
     """
-    checkpoints = list_checkpoints(folder)
-    for step, path in checkpoints:
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest()[:16] != _NAME.fullmatch(path.name)[2]:
-            warn(f"{path} is damaged (its SHA-256 does not match its name): using the one before")
-            continue
-        return _load(content, path)
-    if checkpoints:
+    for state in load_checkpoints(folder, warn=warn):
+        return state
+    if checkpoints := list_checkpoints(folder):
         raise RunError(
             f"all {len(checkpoints)} checkpoints in {folder} are damaged: start again in another directory"
         )
     return None
+
+
+def load_checkpoints(folder: Path, only_last: bool = False, warn=print) -> Iterator[dict]:
+    """The states of all whole checkpoints, the latest first; damaged ones are named through ``warn``.
+
+    Raises:
+        RunError: one holds more than data.
+    """
+    for _, path in list_checkpoints(folder):
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest()[:16] != _NAME.fullmatch(path.name)[2]:
+            warn(f"{path} is damaged (its SHA-256 does not match its name): using the one before")
+            continue
+        yield _load(content, path)
+        if only_last:
+            return
 
 
 def _load(content: bytes, path: Path) -> dict:

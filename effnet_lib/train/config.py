@@ -23,7 +23,7 @@ CHOICES = {
     "schedule": ("cosine", "staircase", "constant"),
     "crop": ("none", "pad", "resized"),
     "policy": ("none", "trivial", "rand"),
-    "progressive": ("none", "paper", "code"),
+    "progressive": ("none", "paper", "code", "size"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "storage": ("auto", "memory", "stream"),
 }
@@ -75,7 +75,7 @@ class Config:
         dropout, stochastic_depth_rate, norm_eps, norm_momentum: in place of the variant's own.
         freeze_norm: keep the batch-norm statistics as they are, and use them while training.
         progressive: image size and regularisation grow in ``stages``, by the V2 ``paper``'s
-            rule or by the released ``code``'s.
+            rule or by the released ``code``'s; ``size`` lets the image alone grow, to compare.
         min_resolution: image side of the first of these stages.
         validation: share of the training images held out for validation.
         per_class: train on so many images of each class only, chosen by the seed, to see what few
@@ -269,7 +269,7 @@ def config_from_json(text: str) -> Config:
     try:
         fields = json.loads(text)
         return Config(**fields)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"not a saved configuration: {error}") from None

@@ -1,4 +1,4 @@
-"""The training engine. :func:`fit` is the training loop, whole; the rest serves it.
+"""The training engine. :func:`fit` and :func:`training_step` are the loop, whole; the rest serves them.
 
 Every step draws its random numbers from (seed, step, rank), and every epoch its order from
 (seed, epoch). Nothing random is carried from step to step, so a run that goes on from a
@@ -20,8 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grad_norm_
 
 from ..cost import count_cost
+from ..files import expand
 from ..images import Preprocessing
 from ..model import build_model
 from ..releases import DownloadError, Weights, WeightsError
@@ -40,42 +42,43 @@ from .progressive import make_stages, stage_at
 
 
 def fit(run: "Run") -> None:
-    """Train ``run`` from where it stands to its last epoch. This is the whole training loop."""
-    cfg = run.config
-    for epoch in range(len(run.history), cfg.epochs):
+    """The training loop: ``run`` from where it stands to its last epoch."""
+    seed, size = run.config.seed, run.steps_per_epoch
+    for epoch in range(len(run.history), run.config.epochs):
         stage = run.begin_epoch(epoch)
-        mix = epoch < cfg.epochs - cfg.plain_epochs
-        done = run.step - epoch * run.steps_per_epoch  # more than 0 after an interruption
+        done = run.step - epoch * size  # more than 0 after an interruption
 
-        for images, labels in run.loader.epoch(epoch, done, stage.resolution):
-            reseed(cfg.seed, run.step, run.group.rank)
-            images, labels = run.augment.train(images, labels, stage, run.loader.cropped, mix)
-
-            # Forward and backward, in parts if the batch is too large for the memory.
-            loss, last = 0.0, cfg.accumulate - 1
-            parts = zip(images.chunk(cfg.accumulate), labels.chunk(cfg.accumulate))
-            for i, (x, y) in enumerate(parts):
-                with run.sharing_gradients(i == last):
-                    with run.autocast():
-                        logits = run.network(x)
-                    part = F.cross_entropy(logits.float(), y, label_smoothing=cfg.label_smoothing)
-                    run.scaler.scale(part / cfg.accumulate).backward()
-                loss = loss + part.detach() / cfg.accumulate
-
-            if cfg.clip_norm is not None:
-                run.scaler.unscale_(run.optimizer)
-                nn.utils.clip_grad_norm_(run.model.parameters(), cfg.clip_norm)
-            run.scaler.step(run.optimizer)  # the scaler does nothing but for fp16
-            run.scaler.update()
-            run.optimizer.zero_grad()
-            run.ema.update_parameters(run.model)
-
-            run.watch(loss)
+        for batch in run.loader.epoch(epoch, done, stage.resolution):
+            reseed(seed, run.step, run.group.rank)
+            images, labels = run.augmented(*batch, stage, epoch)
+            run.watch(training_step(run, images, labels))
             run.scheduler.step()
             run.step += 1
             run.after_step()  # looks at the loss, saves, stops if asked to
 
         run.end_epoch(epoch, stage)  # validates, logs, saves
+
+
+def training_step(run: "Run", images: Tensor, labels: Tensor) -> Tensor:
+    """One step of the optimizer; returns the loss, still on the device."""
+    loss, parts = 0.0, run.config.accumulate
+    pairs = zip(images.chunk(parts), labels.chunk(parts))
+    for i, (x, y) in enumerate(pairs):
+        with run.sharing_gradients(last=i == parts - 1):
+            with run.autocast():
+                logits = run.network(x)
+            part = run.criterion(logits.float(), y) / parts
+            run.scaler.scale(part).backward()
+        loss = loss + part.detach()
+
+    if run.config.clip_norm is not None:
+        run.scaler.unscale_(run.optimizer)
+        clip_grad_norm_(run.model.parameters(), run.config.clip_norm)
+    run.scaler.step(run.optimizer)  # the scaler acts in fp16 only
+    run.scaler.update()
+    run.optimizer.zero_grad()
+    run.ema.update_parameters(run.model)
+    return loss
 
 
 @torch.no_grad()
@@ -157,6 +160,7 @@ class Run:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.frozen = False
         self.network = self.wrap()
+        self.criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         self.augment = Augment(config, data.mean, data.std, len(data.classes))
         self.loader = make_loader(data.train, config, group)
         self._eval_loaders: dict[int, object] = {}
@@ -240,6 +244,11 @@ class Run:
                     module.eval()
         self.clock.start()
         return stage
+
+    def augmented(self, images: Tensor, labels: Tensor, stage, epoch: int) -> tuple[Tensor, Tensor]:
+        """A batch as the network sees it: changed at random, normalised, and mixed but in the last epochs."""
+        mix = epoch < self.config.epochs - self.config.plain_epochs
+        return self.augment.train(images, labels, stage, self.loader.cropped, mix)
 
     def autocast(self):
         """Half-precision arithmetic where the run uses it."""
@@ -527,6 +536,8 @@ def open_source(config: Config) -> LoadedWeights | None:
         return open_weights(config.weights, variant, norm_eps=config.norm_eps)
     except DownloadError as error:
         raise RunError(str(error)) from None
+    except ImportError:
+        raise
     except WeightsError as error:
         raise ConfigError(f"weights: {error}") from None
 
@@ -610,7 +621,7 @@ def train(
         ConfigError: what was asked for cannot be done.
         RunError: the environment failed; Interrupted after a signal. Checkpoints are whole.
     """
-    output = Path(output)
+    output = expand(output)
     with join(config.device) as group:
         resume = resume or was_restarted()
         if group.is_main:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..cost import count_cost
+from ..files import expand
 from .checkpoint import write_atomically
 from .config import Config, config_from_json, make_config, make_variant
 from .errors import ConfigError, Interrupted, RunError
@@ -38,6 +39,7 @@ class Experiment:
         changes: what all arms change in it.
         arms: name of each arm to what it changes besides.
         seeds: each arm runs once with each.
+        data: that it is made for, as in :class:`Config`.
     """
 
     question: str
@@ -45,6 +47,7 @@ class Experiment:
     changes: dict[str, object]
     arms: dict[str, dict[str, object]]
     seeds: tuple[int, ...]
+    data: str = "cifar10"
 
     def config(self, arm: str, seed: int, data: str, changes: dict[str, object] | None = None) -> Config:
         """The settings of one run; ``changes`` come last."""
@@ -144,9 +147,12 @@ def all_experiments() -> dict[str, Experiment]:
         ),
         "progressive": Experiment(
             "What does progressive learning buy, in accuracy and in time?",
-            "cifar", _GPU | _SHORT | {"variant": "v2_b0", "output_stride": 8, "epochs": 60, "policy": "rand"},
+            "cifar",
+            # RandAugment grows from 5; by the recipe's 5 it would stand still.
+            _GPU | _SHORT | {"variant": "v2_b0", "output_stride": 8, "epochs": 60, "policy": "rand", "magnitude": 10.0},
             {
                 "fixed": {},
+                "size": {"progressive": "size", "min_resolution": 16},
                 "paper": {"progressive": "paper", "min_resolution": 16},
                 "code": {"progressive": "code", "min_resolution": 16},
             },
@@ -176,6 +182,10 @@ def all_experiments() -> dict[str, Experiment]:
                 for count, batch, epochs in runs
             },
             (0, 1, 2),
+        ),
+        "seeds": Experiment(
+            "How far apart are runs that differ in nothing but their seed?",
+            "digits", {"epochs": 8}, {"digits": {}}, tuple(range(10)), data="digits",
         ),
     }  # fmt: skip
 
@@ -217,7 +227,7 @@ class Job:
 
 def plan(
     name: str,
-    data: str = "cifar10",
+    data: str | None = None,
     *,
     data_id: str | None = None,
     only: list[str] | None = None,
@@ -230,7 +240,7 @@ def plan(
 
     Args:
         name: of the experiment.
-        data: as in :class:`Config`.
+        data: as in :class:`Config`; the experiment's own if None.
         data_id: a name for the data in the records.
         only: arms to run; all if None.
         seeds: in place of the experiment's own.
@@ -244,6 +254,7 @@ def plan(
     if name not in known:
         raise ConfigError(f"unknown experiment {name!r}: there are {', '.join(known)}")
     experiment = known[name]
+    data = experiment.data if data is None else data
     for field, option in (("seed", "--seeds"), ("data", "--data")):
         if field in (changes or {}):
             raise ConfigError(f"{field} is set by {option}, not by --set: the runs differ in their seeds")
@@ -257,13 +268,13 @@ def plan(
         for arm in only:
             config = experiment.config(arm, seed, data, changes)
             settings = experiment.changes | experiment.arms[arm] | (changes or {})
-            output = Path(runs) / name / f"{arm}-{seed}"
+            output = expand(runs) / name / f"{arm}-{seed}"
             command = ["effnet", "train", "--recipe", experiment.recipe, "--data", data, "--seed", str(seed)]
             command += ["--data-id", data_id] if data_id else []
             for key, value in settings.items():
                 command += ["--set", f"{key}={_text(value)}"]
             command += ["--output", str(output), "--resume"]
-            jobs.append(Job(f"{arm}-{seed}", config, command, output, Path(results) / name / f"{arm}-{seed}.json"))
+            jobs.append(Job(f"{arm}-{seed}", config, command, output, expand(results) / name / f"{arm}-{seed}.json"))
     return jobs
 
 

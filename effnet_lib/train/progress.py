@@ -149,27 +149,47 @@ class LivePlot:
     """A plot of loss and accuracy that redraws itself in a notebook after each epoch.
 
     Pass it as ``on_epoch`` to :func:`effnet_lib.train.train`. Needs matplotlib and IPython.
+
+    Args:
+        epochs: of the run, so that the plot says how far it is and the axes stand still.
+        draw: makes the figure from the history so far (and from ``epochs``, where it is given);
+            :func:`plot_history` if None.
     """
 
-    def __init__(self):
+    def __init__(self, epochs: int | None = None, draw=None):
         from IPython.display import display
 
-        self.handle = display("training …", display_id=True)
+        self.epochs, self.draw, self.begun = epochs, draw or plot_history, time.monotonic()
+        self.text = display({"text/plain": "training …"}, raw=True, display_id=True)
+        self.handle = None
 
     def __call__(self, history: list[dict]) -> None:
-        figure = plot_history(history)
-        self.handle.update(figure)
+        from IPython.display import display
+
+        figure = self.draw(history, self.epochs) if self.epochs else self.draw(history)
+        if self.handle is None:
+            self.handle = display(figure, display_id=True)
+        else:
+            self.handle.update(figure)
         figure.clear()
+        self.text.update({"text/plain": self.status(len(history))}, raw=True)
+
+    def status(self, done: int) -> str:
+        """How far the run is; how long it still takes only while it runs."""
+        if not self.epochs or done >= self.epochs:
+            return f"{done} epochs"
+        left = (time.monotonic() - self.begun) / done * (self.epochs - done)
+        return f"epoch {done} of {self.epochs}, about {time.strftime('%H:%M:%S', time.gmtime(left))} left"
 
 
-def plot_history(history: list[dict]):
-    """Loss and validation accuracy by epoch, as a matplotlib figure."""
+def plot_history(history: list[dict], epochs: int | None = None):
+    """Loss and validation accuracy by epoch, as a matplotlib figure with room for ``epochs``."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
-    epochs = [entry["epoch"] + 1 for entry in history]
-    left.plot(epochs, [entry["train_loss"] for entry in history], label="training")
+    numbers = [entry["epoch"] + 1 for entry in history]
+    left.plot(numbers, [entry["train_loss"] for entry in history], label="training")
     known = [entry for entry in history if entry["validation_accuracy"] is not None]
     at = [entry["epoch"] + 1 for entry in known]
     left.plot(at, [entry["validation_loss"] for entry in known], label="validation")
@@ -177,4 +197,7 @@ def plot_history(history: list[dict]):
     left.set(xlabel="epoch", ylabel="loss")
     right.set(xlabel="epoch", ylabel="validation accuracy, %")
     left.legend()
+    if epochs:
+        for axes in (left, right):
+            axes.set_xlim(0, epochs + 0.5)
     return figure

@@ -12,7 +12,10 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from ..files import expand, find_file, read_text
 from .errors import ConfigError
+
+_LARGEST = 2**26  # bytes; the confusion of a thousand classes is a million numbers
 
 _TEXT, _NUMBER, _COUNT = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
@@ -126,14 +129,14 @@ def read_record(path: str | Path) -> dict:
     Raises:
         ConfigError: there is none, or it is not one.
     """
-    path = Path(path)
+    path = expand(path)
     if path.is_dir():
         path = path / "record.json"
+    path = find_file(path, "the record of a run", ConfigError)
+    text = read_text(path, _LARGEST, ConfigError)
     try:
-        record = json.loads(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"no record {path}: {error.strerror}") from None
-    except ValueError as error:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error}") from None
     try:
         check_record(record)
@@ -148,7 +151,7 @@ def find_records(places: list[str]) -> list[tuple[str, dict]]:
     JSON files that are no records are passed over in folders, and are errors if named.
     """
     found = []
-    for place in map(Path, places):
+    for place in map(expand, places):
         if not place.exists():
             raise ConfigError(f"there is no {place}")
         if place.is_file() or (place / "record.json").exists():

@@ -10,7 +10,16 @@ import yaml
 from bs4 import BeautifulSoup
 from effnet_book.corrections import wrong_with
 
-from effnet_lib import compound_scaling, count_cost, get_variant, round_channels, scale_variant
+from effnet_lib import (
+    compound_scaling,
+    count_cost,
+    get_variant,
+    list_accuracies,
+    recorded,
+    round_channels,
+    scale_variant,
+)
+from effnet_lib.explore.family import measured_times
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Each claim's verdict: right, wrong, imprecise, unsupported, inconsistent, or n/a.
@@ -18,9 +27,8 @@ CLAIMS = json.loads((ROOT / "tests" / "claims.json").read_text("utf-8"))
 GROUPS = yaml.safe_load((ROOT / "appendices" / "corrections.yml").read_text("utf-8"))
 ROWS = {number: row for rows in GROUPS.values() for row in rows for number in row["ids"]}
 
-#: What chapters 1 to 5 and 8 meet. (Training, V2 and deployment follow with their chapters.)
-MET = [(1, 2), (5, 13), (19, 19), (21, 21), (24, 62), (65, 75), (77, 77), (82, 109), (110, 116), (118, 119),
-       (124, 149), (159, 162), (170, 170), (175, 175), (181, 181)]  # fmt: skip
+#: What chapters 1 to 9 and 11 meet. (The others follow with their chapters.)
+MET = [(1, 2), (5, 13), (19, 19), (21, 21), (24, 62), (65, 157), (159, 178), (180, 185)]  # fmt: skip
 
 
 def numbers() -> list[str]:
@@ -90,6 +98,12 @@ def squeezed_from_the_expanded_channels(name: str) -> int:
     return total
 
 
+def relative(name: str) -> float:
+    """The time of a network as built, in yardsticks of the record."""
+    (row,) = [r for r in recorded("latency-xeon-one-thread")["networks"] if (r["name"], r["way"]) == (name, "as built")]
+    return row["seconds"] / row["yardstick_seconds"]
+
+
 def figures() -> list[tuple[str, str]]:
     base, one = count_cost("b0"), scale_variant(1)
     b0, b7 = get_variant("b0"), get_variant("b7")
@@ -114,6 +128,13 @@ def figures() -> list[tuple[str, str]]:
         ("C139", f"from {firsts[1]} channels in the first block of stage 3 to {firsts[-1]:,} in stage 8"),
         ("C146", f"makes {one.layers} blocks instead of {sum(round(s.layers * 1.2) for s in b0.stages)}"),
         ("C67", f"{squeezed_from_the_expanded_channels('b0'):,} parameters instead of {base.parameters:,}"),
+        ("C171", f"{get_variant('v2_b0').published.top1} %, without"),
+        ("C173", f"of which {139 / 54:.1f} times are the recipe"),
+        ("C176", f"L2 at {get_variant('l2').published.top1}, which"),
+        ("C176", f"V2-L has {get_variant('v2_l').published.top1} %"),
+        ("C164", f"takes {37.746 / 4.089:.1f} times the multiply-adds"),
+        ("C164", f"about {relative('b7') / relative('resnet50'):.0f} times as long"),
+        ("C166", f"has {1 - 0.217 / 0.386:.0%} fewer".replace("%", " %")),
         ("C126", f"{', '.join(map(str, repeats[:5]))} and so on up to {max(repeats)} channels"),
     ]
 
@@ -127,6 +148,15 @@ def test_statements_that_a_count_can_settle():
     one, b1, b2 = scale_variant(1), get_variant("b1"), get_variant("b2")
     assert (one.stages, one.head_channels) == (b2.stages, b2.head_channels)  # C13
     assert b1.width == 1.0 and b1.layers == b2.layers  # C46, C39
+    resnet50, large = (list_accuracies(name)[0].multiply_adds for name in ("resnet50", "mobilenet_v3_large"))
+    assert round(count_cost("b7").multiply_adds / resnet50) == 9  # C164
+    assert round(100 - 100 * large / count_cost("b0").multiply_adds) == 44  # C166
+    times = {name: seconds for (name, way), (_, seconds) in measured_times().items() if way == "as built"}
+    assert 14.5 < times["b7"] / times["resnet50"] < 16 and times["mobilenet_v3_large"] < times["b0"]
+    rates = [list_accuracies(name)[0].multiply_adds / seconds for name, seconds in times.items()]
+    assert max(rates) > 4 * min(rates)  # C163
     assert count_cost("b7").multiply_adds > 3 * 11.514e9  # C19: ResNet-152, as torchvision states it
     assert all(stage.se_ratio == 0.25 for stage in get_variant("b0").stages)  # C140
     assert round_channels(32, 1.1) != int(32 * 1.1)  # C145
+    order = ["mobilenet_v3_large", "b0", "resnet50", "b7"]
+    assert sorted(order, key=relative) == order  # C163, C166

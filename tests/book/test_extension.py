@@ -421,4 +421,4 @@ def test_colab_is_offered_only_where_a_notebook_stands(good):
     good.build()
     link = re.search(r'href="(https://colab[^"]*)"', good.html("index.html"))[1]
     address = re.search(r"url: https://github.com/(\S+)", (ROOT / "_config.yml").read_text())[1]
-    assert link == f"https://colab.research.google.com/github/{address}/blob/main/index.ipynb"
+    assert link == f"https://colab.research.google.com/github/{address}/blob/v{effnet_lib.__version__}/index.ipynb"

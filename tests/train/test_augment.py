@@ -155,7 +155,7 @@ def test_rand_augment_at_magnitude_0_moves_nothing():
 
 def test_the_same_seed_gives_the_same_batch():
     augment = Augment(make_config("cifar"), [120.0] * 3, [60.0] * 3, 10)
-    stage = Stage(32, 5.0, 0.1, 0.2)
+    stage = Stage(32, 5.0, 0.1, 0.2, 1.0)
     outs = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
@@ -177,12 +177,14 @@ def test_mixed_labels_are_probabilities():
     augment = Augment(config, [0.0] * 3, [1.0] * 3, 10)
     torch.manual_seed(0)
     labels = torch.arange(16) % 10
-    images, mixed = augment.train(pictures(16), labels, Stage(32, 0, 0, 0.0), True, True)
+    images, mixed = augment.train(pictures(16), labels, Stage(32, 0, 0, 0.0, 1.0), True, True)
     assert mixed.shape == (16, 10) and torch.allclose(mixed.sum(1), torch.ones(16))
     # CutMix by 1: the share of pixels that changed is the share of the other label
     plain = augment.normalise(pictures(16).float())
     kept = (images == plain).all(1).float().mean((1, 2))
     share = mixed[torch.arange(16), labels]
     assert (kept - share).abs().max() < 0.05
-    _, plain_labels = augment.train(pictures(16), labels, Stage(32, 0, 0, 0.0), True, False)
+    _, plain_labels = augment.train(pictures(16), labels, Stage(32, 0, 0, 0.0, 1.0), True, False)
     assert torch.equal(plain_labels, labels)
+    images, unmixed = augment.train(pictures(16), labels, Stage(32, 0, 0, 0.0), True, True)
+    assert torch.equal(unmixed, labels) and torch.equal(images, plain)  # the stage decides, not the run

@@ -213,3 +213,10 @@ def test_seeds_and_arms_are_each_made_once():
     for field in ("seed", "data"):
         with pytest.raises(ConfigError, match=f"{field} is set by --{field}"):
             plan("parts", changes={field: "7"})
+
+
+def test_an_experiment_names_its_own_data():
+    assert {job.config.data for job in plan("seeds")} == {"digits"}
+    assert {job.config.data for job in plan("parts")} == {"cifar10"}
+    assert {job.config.data for job in plan("seeds", "cifar100", seeds=[0])} == {"cifar100"}
+    assert plan("seeds", seeds=[4])[0].command[:6] == ["effnet", "train", "--recipe", "digits", "--data", "digits"]

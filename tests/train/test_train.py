@@ -15,12 +15,14 @@ from effnet_lib.cli import main
 from effnet_lib.train import ConfigError, LivePlot, make_config, train
 from effnet_lib.train.checkpoint import load_latest
 from effnet_lib.train.config import make_variant
-from effnet_lib.train.engine import fit
+from effnet_lib.train.engine import fit, training_step
 from effnet_lib.train.report import confusion_matrix, worst_mistakes
 
 
-def test_the_training_loop_is_one_function_that_a_chapter_can_show():
-    assert len(inspect.getsource(fit).splitlines()) < 60
+@pytest.mark.parametrize("part", [fit, training_step])
+def test_the_training_loop_is_two_functions_that_a_chapter_can_show(part):
+    lines = inspect.getsource(part).splitlines()
+    assert len(lines) <= 25 and max(map(len, lines)) <= 80
 
 
 def test_no_notebook_packages_are_needed():
@@ -156,6 +158,16 @@ def test_live_plot(tree, tmp_path):
     plot.handle = type("Handle", (), {"update": lambda self, figure: updates.append(len(figure.axes))})()
     train(tiny_config(tree, epochs=2), tmp_path / "run", quiet=True, on_epoch=plot)
     assert updates == [2, 2]
+
+
+def test_a_live_plot_says_how_far_the_run_is(monkeypatch):
+    pytest.importorskip("IPython")
+    now = [100.0]
+    monkeypatch.setattr("effnet_lib.train.progress.time.monotonic", lambda: now[0])
+    plot = LivePlot(8, lambda history, epochs: None)
+    now[0] = 130.0
+    assert plot.status(2) == "epoch 2 of 8, about 00:01:30 left"
+    assert plot.status(8) == "8 epochs" == LivePlot().status(8)
 
 
 def test_a_bar_on_a_terminal(tree, tmp_path, monkeypatch, capsys):
@@ -318,7 +330,9 @@ BAD = [
     (("--batch-size", "4096"), "too few for one batch of 4096: try --batch-size"),
     (("--weights", "/no/such.pt"), "there is no file /no/such.pt"),
     (("--set", "output_stride=7"), "output_stride must be one of"),
-    (("--config", "/no/such.json"), "cannot read /no/such.json"),
+    (("--config", "/no/such.json"), "there is no file /no/such.json"),
+    (("--config", "/dev/zero"), "/dev/zero is not a file: give a file of saved settings"),
+    (("--config", ""), "an empty name"),
     (("--nonsense",), "--nonsense"),
 ]
 

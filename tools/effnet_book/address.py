@@ -13,6 +13,8 @@ import re
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
+import effnet_lib
+
 
 def repository(config: Config) -> str:
     return config.html_theme_options.get("repository_url", "").rstrip("/")
@@ -31,6 +33,8 @@ def pages_address(repository_url: str) -> str:
 def set_base(app: Sphinx, config: Config) -> None:
     base = config.html_baseurl or pages_address(repository(config))
     config.html_baseurl = base and base.rstrip("/") + "/"
+    # Links to Colab lead to the notebooks of this very version, which install this very version.
+    config.html_theme_options["repository_branch"] = f"v{effnet_lib.__version__}"
 
 
 def expand(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -3,7 +3,11 @@
 The page's document tree, references resolved, becomes Markdown and code cells: directives turn
 into what every notebook shows, cross-references into words or links to the published book, and
 a solution into a ``<details>`` that holds its code as text. Outputs are left out, since the
-reader is to make them. What has no form in a notebook stops the build.
+reader is to make them. What has no form in a notebook stops the build, and so does what is known
+to break in Colab (``colab.py``).
+
+In a chapter's front matter ``gpu: true`` asks Colab for a GPU, and ``packages: NAME, NAME`` has
+the first cell install what Colab lacks, at the version of ``requirements.txt``.
 
 ``_build/notebooks`` holds the result; ``make notebooks`` copies it beside the chapters.
 """
@@ -13,6 +17,8 @@ from __future__ import annotations
 import html
 import json
 import re
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -21,38 +27,82 @@ from myst_nb.core.read import create_nb_reader
 from sphinx import addnodes
 from sphinx.application import Sphinx
 
+from . import colab
+from .address import repository
 from .chapter_head import chapter_head_node
 from .details import details_node, summary_node
 from .problems import report
 from .question import choice_node, question_node
 
 FOLDER = "notebooks"
+ROOT = Path(__file__).resolve().parents[2]
 #: Commands of our own in formulas, in the colours that they have on the page.
 COLOURS = {"depth": "#0072b2", "width": "#b84a00", "resolution": "#00785a"}
 
 SETUP = '''\
-# Installs the library of this book where it is not there yet.
+# Installs the library of this book, at the version that this notebook was made for, and what
+# this runtime lacks besides. What is here already stays as it is.
 import importlib.util
 import sys
+from importlib import metadata
 
 VERSION = "{version}"
-if sys.version_info < (3, 11):
-    raise SystemExit("This notebook needs Python 3.11 or newer: "
-                     f"this runtime has {{sys.version.split()[0]}}")
-if importlib.util.find_spec("effnet_lib") is None:
-    %pip install -q --no-deps {packages}
-    importlib.invalidate_caches()
-    if importlib.util.find_spec("effnet_lib") is None:
-        raise SystemExit("The library was not installed: see pip's message "
-                         "above, then run this cell again")
-    print(f"Installed effnet_lib {{VERSION}} and torchinfo")
-else:
-    print("effnet_lib is here already: nothing to install")
-import effnet_lib
+PACKAGES = {{
+{packages}
+}}
 
-if effnet_lib.__version__ != VERSION:
-    print(f"This notebook was made for effnet_lib {{VERSION}}; "
-          f"here is {{effnet_lib.__version__}}")'''
+
+class Stop(Exception):
+    def _render_traceback_(self):  # one line in place of a traceback
+        return [str(self)]
+
+
+def version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def install():
+    running = None  # the version of the library that this session has
+    if importlib.util.find_spec("effnet_lib"):
+        from effnet_lib import __version__ as running
+    lacking = [name for name in PACKAGES if name != "effnet_lib" and not version(name)]
+    lacking += ["effnet_lib"] if running != VERSION else []
+    absent = [name for name in {base} if not importlib.util.find_spec(name)]
+    torch = version("torch") or "0"
+    if sys.version_info < {python}:
+        raise Stop("This runtime is too old: the notebook needs Python {python_text} or newer, "
+                   f"and here is {{sys.version.split()[0]}}")
+    if absent:
+        raise Stop(f"There is no {{' and no '.join(absent)}} here: install first, with "
+                   f"%pip install {{' '.join(absent)}}")
+    if [int(part) for part in torch.split(".")[:2]] < {torch}:
+        raise Stop("This runtime is too old: the notebook needs torch {torch_text} or newer, "
+                   f"and here is {{torch}}")
+    if not lacking:
+        print(f"effnet_lib {{VERSION}} is here already: nothing to install")
+        return
+    addresses = " ".join(PACKAGES[name] for name in lacking)
+    %pip install -q --no-deps {{addresses}}
+    importlib.invalidate_caches()
+    failed = [name for name in lacking
+              if not version(name) or name == "effnet_lib" and version(name) != VERSION]
+    if failed:
+        raise Stop(f"Not installed: {{', '.join(failed)}}. See pip's message above, then run "
+                   "this cell again")
+    if running and running != VERSION:
+        raise Stop(f"effnet_lib {{VERSION}} is installed, but {{running}} still runs: restart the "
+                   "runtime (in Colab: Runtime, Restart session), then run this cell again")
+    print("Installed:", ", ".join(f"{{name}} {{version(name)}}" for name in sorted(lacking)))
+
+
+install()'''
+#: What a notebook needs and does not install: Colab has them, and changing them there breaks others.
+BASE = ("torch", "torchvision", "matplotlib", "ipywidgets")
+#: What Colab lacks; a chapter's front matter may name more under ``packages``.
+PACKAGES = ("torchinfo",)
 
 
 class Unfit(Exception):
@@ -347,6 +397,8 @@ def write_notebooks(app: Sphinx, exception: Exception | None) -> None:
             except Unfit as error:
                 report(app.env, docname, None, f"notebook: {error}")
                 continue
+            for fault in colab.notebook_faults(notebook):
+                report(app.env, docname, None, f"breaks in Colab: {fault}")
             text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
             (folder / f"{Path(docname).name}.ipynb").write_text(text, encoding="utf-8")
 
@@ -365,8 +417,9 @@ def make_notebook(app: Sphinx, docname: str, doctree: nodes.document) -> dict:
 
     writer = Writer(resolve)
     cells = writer.page(doctree)
-    gpu, besides = (app.env.metadata[docname].get(key) for key in ("gpu", "packages"))
-    first = writer.cell("code", setup_cell(app, besides)) | {"execution_count": None, "outputs": [], "id": "install"}
+    gpu = app.env.metadata[docname].get("gpu")
+    packages = [name.strip() for name in app.env.metadata[docname].get("packages", "").split(",") if name.strip()]
+    first = writer.cell("code", setup_cell(app, packages)) | {"execution_count": None, "outputs": [], "id": "install"}
     cells.insert(1, first)
     colab = {"provenance": [], "toc_visible": True} | ({"gpuType": "T4"} if gpu else {})
     return {
@@ -381,15 +434,32 @@ def make_notebook(app: Sphinx, docname: str, doctree: nodes.document) -> dict:
     }  # fmt: skip
 
 
-def setup_cell(app: Sphinx, besides: str | None) -> str:
-    """The first cell; ``besides`` are packages that the page's own head asks for (``packages:``)."""
+def setup_cell(app: Sphinx, packages: Sequence[str] = ()) -> str:
+    """The first cell, stamped with version, address and requirements, each from its one place."""
     import effnet_lib
 
     version = effnet_lib.__version__
-    address = app.config.html_theme_options["repository_url"]
-    packages = f'"effnet_lib @ git+{address}@v{version}" torchinfo==1.8.0'
-    packages += f" {besides}" if besides else ""
-    return SETUP.format(version=version, packages=packages)
+    addresses = {"effnet_lib": f"git+{repository(app.config)}@v{version}"}
+    addresses |= {name: f"{name}=={pinned(name)}" for name in (*PACKAGES, *packages)}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    python = project["requires-python"].removeprefix(">=")
+    torch = next(need for need in project["dependencies"] if need.startswith("torch>=")).removeprefix("torch>=")
+    return SETUP.format(
+        version=version, base=BASE, python=numbers(python), python_text=python, torch=list(numbers(torch)), torch_text=torch,
+        packages="\n".join(f'    "{name}": "{address}",' for name, address in addresses.items()),
+    )  # fmt: skip
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def pinned(package: str) -> str:
+    """The version of a package that the book is tested with."""
+    found = re.search(rf"^{re.escape(package)}==([\w.]+)", (ROOT / "requirements.txt").read_text("utf-8"), re.M)
+    if not found:
+        raise Unfit(f"a notebook can install only what requirements.txt pins, and {package} is not there")
+    return found[1]
 
 
 def setup(app: Sphinx) -> None:

@@ -19,6 +19,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
+from . import labs
+
 TEMPLATES = Path(__file__).with_name("templates")
 # Scripts that a page loads only if its body holds the text beside them; None: never.
 ONLY_WITH = {
@@ -74,9 +76,10 @@ def trim(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) 
     body = sized(app, body)
     for old, new in ACCESSIBLE.items():
         body = body.replace(old, new)
-    context["body"] = PLAIN_CODE.sub(r"\1", SIGNATURE.sub(plain_lines, body))
     colab = colab_link(context)
     context["colab_link"] = colab if notebook_of(app, pagename) else None
+    body = labs.linked(app, pagename, body, colab)
+    context["body"] = PLAIN_CODE.sub(r"\1", SIGNATURE.sub(plain_lines, body))
 
 
 def description(doctree: nodes.document | None) -> str:

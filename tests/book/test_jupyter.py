@@ -1,0 +1,203 @@
+"""Explorers and labs where readers run them: in JupyterLab and in Notebook 7, in a real browser."""
+
+from __future__ import annotations
+
+import html
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import nbformat
+import pytest
+import readers
+from playwright.sync_api import expect
+
+import effnet_lib
+from effnet_lib import count_cost, scale_variant
+from effnet_lib.explore.labs import TrainingLab
+
+EXPLORERS = [name for name in effnet_lib._PUBLIC["explore"] if name.endswith("_explorer")]
+CELLS = [f"from effnet_lib import {name}\n{name}()" for name in EXPLORERS]
+CELLS += ["from effnet_lib import phi_lab\nphi_lab(0)", "from effnet_lib import training_lab\ntraining_lab()"]
+CELLS += ["from effnet_lib import speed_lab\nspeed_lab()"]
+#: The name of its application, and where it opens a notebook.
+FRONTS = {"jupyterlab": ("LabApp", "lab/tree"), "notebook": ("JupyterNotebookApp", "notebooks")}
+#: What the applications themselves have to say, whatever stands in a notebook.
+THEIR_OWN = r"Failed to load resource.*(?:404|403)|Notification permission|service worker|getContext"
+PATIENCE = 240_000  # milliseconds; a server and two kernels start meanwhile
+
+
+@pytest.fixture(scope="module", params=FRONTS)
+def front(request, tmp_path_factory):
+    """The address of a running server's page with the notebook."""
+    folder = tmp_path_factory.mktemp(request.param)
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    )
+    nbformat.write(notebook, folder / "explorers.ipynb")
+    app, path = FRONTS[request.param]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", request.param,
+        "--no-browser", "--allow-root", f"--port={port}", f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=",
+        f"--{app}.expose_app_in_browser=True", "--ServerApp.port_retries=0",
+    ]  # fmt: skip
+    log = open(folder / "server.log", "w")
+    env = readers.environment(folder, PYTHONPATH=str(readers.ROOT), OMP_NUM_THREADS="1")
+    server = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}/"
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(address + "api", timeout=5)
+                break
+            except OSError:
+                assert server.poll() is None, (folder / "server.log").read_text()
+                time.sleep(0.2)
+        yield f"{address}{path}/explorers.ipynb"
+    finally:
+        server.terminate()
+        server.wait(30)
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def opened(front, browser):
+    """The notebook, all its cells run; and all that the console was told."""
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    said = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(f"script error: {error}"))
+    page.goto(front)
+    page.wait_for_function("window.jupyterapp && document.querySelectorAll('.jp-CodeCell').length > 3")
+    page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'")
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    expect(page.locator(".effnet-explorer[data-live]")).to_have_count(len(EXPLORERS), timeout=PATIENCE)
+    expect(page.locator(".widget-html .effnet-lab, .jupyter-widgets .effnet-lab")).to_have_count(3, timeout=PATIENCE)
+    yield page, said
+    page.close()
+
+
+def test_every_explorer_is_live(opened):
+    page, _ = opened
+    for explorer in page.locator(".effnet-explorer").all():
+        explorer.scroll_into_view_if_needed()
+        assert explorer.locator(".effnet-live").is_visible()
+        assert not explorer.locator(".effnet-static").is_visible()
+
+
+def test_an_explorer_follows_the_hand(opened):
+    """Dragged with the mouse; what it shows then is what the library counts."""
+    page, _ = opened
+    explorer = page.locator("effnet-phi-explorer")
+    slider = explorer.locator("input[type=range][name=phi]")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 14, middle)
+    page.mouse.down()
+    for share in (0.2, 0.4, 0.6):
+        page.mouse.move(box["x"] + share * box["width"], middle)
+    page.mouse.up()
+    phi = float(slider.input_value())
+    assert 3 < phi < 5
+    cost = count_cost(scale_variant(phi))
+    assert explorer.locator("output[data-field=parameters]").get_attribute("data-value") == str(cost.parameters)
+    assert explorer.locator("output[data-field=multiply_adds]").get_attribute("data-value") == str(cost.multiply_adds)
+
+
+def test_every_explorer_answers(opened):
+    """Some control of each changes what is to be seen."""
+    page, _ = opened
+    for explorer in page.locator(".effnet-explorer").all():
+        before = explorer.locator(".effnet-live").inner_html()
+        slider = explorer.locator("input[type=range]").first
+        slider.scroll_into_view_if_needed()
+        slider.focus()
+        page.keyboard.press("End" if slider.input_value() != slider.get_attribute("max") else "Home")
+        assert explorer.locator(".effnet-live").inner_html() != before
+
+
+def lab(page, words: str):
+    return page.locator(".jp-OutputArea-output, .output_area", has=page.locator(".effnet-lab", has_text=words)).last
+
+
+def test_the_phi_lab_follows_the_hand(opened):
+    page, _ = opened
+    box = lab(page, "torchinfo's summary")
+    handle = box.locator(".noUi-handle")
+    handle.scroll_into_view_if_needed()
+    place, track = handle.bounding_box(), box.locator(".noUi-target").bounding_box()
+    y = place["y"] + place["height"] / 2
+    page.mouse.move(place["x"] + place["width"] / 2, y)
+    page.mouse.down()
+    page.mouse.move(track["x"] + 0.6 * track["width"], y, steps=5)
+    page.mouse.up()
+    phi = float(box.locator(".widget-readout").inner_text())
+    assert 2.5 < phi < 3.5  # from −3 to 7
+    cost = count_cost(scale_variant(phi))
+    expect(box.locator(".effnet-lab")).to_contain_text(f"{cost.parameters:,} parameters", timeout=PATIENCE)
+    assert f"Total params: {cost.parameters:,}" in box.locator("pre").inner_text()
+    assert box.locator(".effnet-lab svg").count() == 1 and box.locator(".effnet-lab").count() == 1  # nothing piles up
+
+
+def test_the_training_lab_trains(opened):
+    page, _ = opened
+    box = lab(page, "Guessing alone")
+    runs = box.locator("tbody tr")
+    before = runs.count()
+    box.get_by_role("button", name="Train").click()
+    expect(runs).to_have_count(before + 1, timeout=PATIENCE)
+    expect(runs.last).to_contain_text("%", timeout=PATIENCE)
+    assert f" {TrainingLab.first[1]}" in re.sub(r"\s+", " ", runs.last.inner_text())
+    assert box.locator(".effnet-lab svg").count() == 1
+    box.get_by_role("button", name="Clear").click()
+    expect(box.locator(".effnet-lab")).to_contain_text("No run yet", timeout=PATIENCE)
+
+
+def test_the_speed_lab_measures(opened):
+    page, _ = opened
+    box = lab(page, "Recorded")
+    box.locator("select").first.select_option("LITE0")
+    box.get_by_role("button", name="Fold and time it").click()
+    shown = page.locator(".effnet-lab", has_text="Measured here")
+    expect(shown).to_contain_text("LITE0, 1 image of 224 pixels", timeout=PATIENCE)
+    expect(shown).to_contain_text("optimised")
+
+
+def test_the_console_stays_silent(opened):
+    _, said = opened
+    assert [text for text in said if not re.search(THEIR_OWN, text)] == []
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_explorers_live_in_a_frame_of_their_own(browser, tmp_path, name):
+    """As in Colab and VS Code: the output alone in a frame that may run scripts and nothing else."""
+    shown = getattr(effnet_lib, name)()._repr_html_()
+    page = browser.new_page()
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: said.append(request.url) if request.url.startswith("http") else None)
+    page.set_content(
+        '<iframe sandbox="allow-scripts" style="width:900px;height:1500px" '
+        f'srcdoc="{html.escape("<!doctype html><body>" + shown, quote=True)}"></iframe>'
+    )
+    inside = page.frame_locator("iframe")
+    explorer = inside.locator(".effnet-explorer[data-live]")
+    expect(explorer).to_have_count(1)
+    before = explorer.locator(".effnet-live").inner_html()
+    slider = explorer.locator("input[type=range]").first
+    slider.focus()
+    page.keyboard.press("End" if slider.input_value() != slider.get_attribute("max") else "Home")
+    page.wait_for_timeout(400)  # the address, which such a frame cannot keep, is written a little later
+    assert explorer.locator(".effnet-live").inner_html() != before
+    assert said == []
+    page.close()
