@@ -7,8 +7,8 @@ from .depth import stochastic_depth_explorer
 from .dimensions import dimensions_explorer
 from .element import Explorer
 from .family import family_explorer
-from .labs import phi_lab, speed_lab, training_lab
 from .inside import inside_explorer
+from .labs import phi_lab, speed_lab, training_lab
 from .network import network_explorer
 from .phi import phi_explorer
 from .progressive import progressive_explorer

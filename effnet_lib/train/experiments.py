@@ -158,6 +158,10 @@ def all_experiments() -> dict[str, Experiment]:
             },
             (0, 1),
         ),
+        "seeds": Experiment(
+            "How far apart are runs that differ in nothing but their seed?",
+            "digits", {"epochs": 8}, {"digits": {}}, tuple(range(10)), data="digits",
+        ),
         "transfer": Experiment(
             "What do ImageNet's weights give on few labelled images, against starting afresh?",
             # Lite0, whose weights come without a download. Enlarged to 96 pixels is what a processor
@@ -182,10 +186,6 @@ def all_experiments() -> dict[str, Experiment]:
                 for count, batch, epochs in runs
             },
             (0, 1, 2),
-        ),
-        "seeds": Experiment(
-            "How far apart are runs that differ in nothing but their seed?",
-            "digits", {"epochs": 8}, {"digits": {}}, tuple(range(10)), data="digits",
         ),
     }  # fmt: skip
 
