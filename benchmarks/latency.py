@@ -4,9 +4,9 @@
     .venv/bin/python -m benchmarks.latency --json results/latency-NAME.json
 
 Each network takes one image at its own resolution, in single precision and eval mode, with
-random weights (they do not change the time). The networks are too many to be held at once, so
-they come one after another, and beside each the same B0 has its turns: its time says whether
-the machine was as fast for one network as for the next.
+freshly made weights. The networks are too many to be held at once, so they come one after
+another, and beside each the same B0 has its turns: its time says whether the machine was as
+fast for one network as for the next.
 """
 
 import argparse
