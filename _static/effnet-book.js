@@ -90,11 +90,11 @@
     markSection();
   }
 
-  // A box that scrolls sideways can be reached, and so scrolled, by keyboard. The observer
+  // A box that scrolls can be reached, and so scrolled, by keyboard. The observer
   // speaks up when a box is first laid out and whenever its size changes.
   const reachable = new ResizeObserver((entries) => {
     for (const { target: box } of entries) {
-      if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+      if (box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1) box.tabIndex = 0;
       else box.removeAttribute("tabindex");
     }
   });
