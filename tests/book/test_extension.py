@@ -20,6 +20,8 @@ from effnet_book.gates import is_meaningful
 from effnet_book.mathml import MathError, expand_colours, to_mathml
 from effnet_book.question import parse_choices
 
+import effnet_lib
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = """\
 ---
