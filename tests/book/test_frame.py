@@ -204,7 +204,7 @@ def test_names_of_the_notation_exist(book):
         value = getattr(effnet_lib if name in effnet_lib.__all__ else train, name)
         known.add(name)
         known.update(f"{name}.{field}" for field in getattr(value, "__dataclass_fields__", ()))
-        known.update(f"{name}.{member}" for member, kept in vars(value).items() if isinstance(kept, property))
+        known.update(f"{name}.{member}" for member, kept in getattr(value, "__dict__", {}).items() if isinstance(kept, property))
         code = getattr(getattr(value, "__init__", None), "__code__", None) or getattr(value, "__code__", None)
         known.update(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ())
         known.update(getattr(value, "__dataclass_fields__", ()))
