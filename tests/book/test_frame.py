@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import re
+import statistics
 import struct
 import threading
 from pathlib import Path
@@ -199,12 +200,12 @@ def test_the_glossary(book):
 
 
 def test_names_of_the_notation_exist(book):
-    known = {"multiply_adds", "x.sigmoid()"}
+    known = {"multiply_adds", "x.sigmoid()", f"{statistics.__name__}.{statistics.stdev.__name__}"}
     for name in effnet_lib.__all__ + train.__all__:
         value = getattr(effnet_lib if name in effnet_lib.__all__ else train, name)
         known.add(name)
         known.update(f"{name}.{field}" for field in getattr(value, "__dataclass_fields__", ()))
-        known.update(f"{name}.{member}" for member, kept in getattr(value, "__dict__", {}).items() if isinstance(kept, property))
+        known.update(label for member, kept in getattr(value, "__dict__", {}).items() if isinstance(kept, property) for label in (member, f"{name}.{member}"))
         code = getattr(getattr(value, "__init__", None), "__code__", None) or getattr(value, "__code__", None)
         known.update(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ())
         known.update(getattr(value, "__dataclass_fields__", ()))
