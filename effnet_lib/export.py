@@ -27,7 +27,7 @@ from .layers import Conv2dSame
 from .model import EfficientNet
 from .packages import need
 from .scaling import positive_int
-from .weights import encode_weights
+from .weights import encode_safetensors, encode_weights
 
 T = TypeVar("T")
 
@@ -250,13 +250,11 @@ def _run_program(path: Path, model: EfficientNet):
 
 
 def _write_safetensors(model: EfficientNet, path: Path, shape, dynamic_size: bool) -> None:
-    safetensors = need("safetensors.torch", "writing .safetensors")
     if not isinstance(model, InferenceNet):
         path.write_bytes(encode_weights(model))
         return
-    metadata = {"format": "pt", "optimized": model.variant.name}
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    path.write_bytes(safetensors.save(state, metadata))
+    path.write_bytes(encode_safetensors(state, optimized=model.variant.name))
 
 
 def _run_safetensors(path: Path, model: EfficientNet):

@@ -33,12 +33,9 @@ class EfficientNet(nn.Module):
         self.padding = padding
         self.weights = None
         conv = partial(
-            ConvNormAct,
-            activation=variant.activation,
-            norm_eps=variant.norm_eps,
-            norm_momentum=variant.norm_momentum,
-            padding=padding,
-        )
+            ConvNormAct, activation=variant.activation, norm_eps=variant.norm_eps,
+            norm_momentum=variant.norm_momentum, padding=padding,
+        )  # fmt: skip
         self.stem = conv(in_channels, variant.stem_channels, 3, variant.stem_stride)
 
         self.stages = nn.Sequential()
@@ -82,10 +79,7 @@ class EfficientNet(nn.Module):
         return maps
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The last feature map before pooling: (N, head_channels, H/s, W/s), rounded up.
-
-        s is the variant's output stride, 32 unless it was changed.
-        """
+        """The last feature map before pooling: (N, head_channels, H/s, W/s), rounded up, s the output stride."""
         self._check(x)
         return self.head(self.stages(self.stem(x)))
 
@@ -106,8 +100,7 @@ class EfficientNet(nn.Module):
             raise TypeError(f"expected a tensor of images, got {type(x).__name__}")
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise ValueError(
-                f"expected images of shape (N, {self.in_channels}, height, width), "
-                f"got {tuple(x.shape)}"
+                f"expected images of shape (N, {self.in_channels}, height, width), got {tuple(x.shape)}"
             )
 
 

@@ -228,12 +228,12 @@ _CIFAR = (
 def cifar_study(place: str | Path | None = None, tag: str = "scratch") -> tuple[ScratchRun, ...]:
     """CIFAR-10: what others reached, then our own recorded runs; the latter only where there are some.
 
-    A record belongs to the study if ``tag`` stands in its path below ``place`` and its data are
-    CIFAR-10. Records of one network and one recipe differ only in their seeds and make one row.
+    A record belongs to the study if a folder named ``tag`` holds it and its data are CIFAR-10,
+    with all training images. Records of one network and one recipe differ only in their seeds and make one row.
 
     Args:
         place: a folder of records; ``results`` in the package or beside it if None.
-        tag: part of the names; ``effnet experiment scratch`` writes to ``results/scratch``.
+        tag: the folder's name; ``effnet experiment scratch`` writes to ``results/scratch``.
 
     Raises:
         ConfigError: ``place`` does not exist.
@@ -243,7 +243,8 @@ def cifar_study(place: str | Path | None = None, tag: str = "scratch") -> tuple[
     places = [folder for folder in RESULTS if folder.is_dir()] if place is None else [place]
     networks = defaultdict(list)
     for name, record in find_records([str(folder) for folder in places]):
-        if tag in name and record["dataset"]["id"].startswith("cifar10"):
+        folders = Path(name).parts[:-1]
+        if tag in folders and record["dataset"]["id"].startswith("cifar10") and not record["config"].get("per_class"):
             settings = {k: v for k, v in record["config"].items() if k != "seed"}
             networks[json.dumps([record["dataset"]["id"], settings], sort_keys=True)].append((name, record))
     rows = []

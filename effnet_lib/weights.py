@@ -680,12 +680,26 @@ def encode_weights(model: nn.Module, suffix: str = ".safetensors", half: bool = 
             raise WeightsError(f"cannot save these weights: numbers in {name} {reason}")
         state[name] = tensor
     if suffix == ".safetensors":
-        save = need("safetensors.torch", "writing .safetensors", WeightsPackageError).save
-        return save(dict(state), metadata={"format": "pt", _KEY: said})
+        return encode_safetensors(dict(state), **{_KEY: said})
     state._metadata[_KEY] = said  # load_state_dict looks for modules there, and finds none of this name
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
+
+
+def encode_safetensors(state: dict[str, Tensor], **said: str) -> bytes:
+    """A safetensors file that says ``said``: the same bytes for the same content.
+
+    The library itself writes several sayings in an order that changes from call to call.
+    """
+    save = need("safetensors.torch", "writing .safetensors", WeightsPackageError).save
+    content = save(state, metadata={"format": "pt"})
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] |= said
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the numbers after it stay aligned
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def describe_json(model: nn.Module) -> str:

@@ -72,3 +72,18 @@ def test_the_budget_page_knows_the_networks():
     data = budget_explorer().data
     assert data["networks"] == {f"b{i}": count_cost(f"b{i}").multiply_adds for i in range(8)}
     assert ["b0", 8, 2489, 5.8] in data["examples"] and len(data["examples"]) == 4
+
+
+def test_sgd_and_rmsprop_want_learning_rates_a_hundredfold_apart(monkeypatch):
+    """As chapter 10 says beside the training lab: what suits one does not suit the other."""
+    pytest.importorskip("sklearn")
+    from effnet_lib import training_lab
+
+    monkeypatch.setenv("EFFNET_STILL", "1")
+    lab = training_lab()
+    for optimizer, suits in (("sgd", 0.03), ("rmsprop_tf", 0.0003)):
+        found = {}
+        for lr in (0.03, 0.0003):
+            lab.train(optimizer, lr, 100)
+            found[lr] = lab.runs[-1]["accuracy"]
+        assert found.pop(suits) > 0.9 and found.popitem()[1] < 0.85, optimizer

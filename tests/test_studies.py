@@ -133,6 +133,13 @@ def test_recorded_runs_join_what_others_reached(tmp_path):
     assert ours[1].seconds == 10.5 and ours[1].device == "a GPU" and "scratch/b0-1.json" in ours[1].source
     assert cifar_study(tmp_path, tag="nothing") == cifar_study(tmp_path)[: -len(ours)]
 
+    # What shares the word, or saw a few images of each class alone, is another study.
+    (tmp_path / "transfer").mkdir()
+    (tmp_path / "transfer" / "scratch-10-0.json").write_text(json.dumps(record | {"seed": 5}))
+    record["config"]["per_class"], record["dataset"]["id"] = 50, "cifar10"
+    (folder / "few-0.json").write_text(json.dumps(record))
+    assert [row for row in cifar_study(tmp_path) if row.runs] == ours
+
     pytest.importorskip("matplotlib")
     from effnet_lib.explore.figures_training import plot_cifar
 

@@ -39,7 +39,7 @@ from effnet_lib import (
     weights as reading,
 )
 from effnet_lib.releases import torchvision_norm
-from effnet_lib.weights import _to_json
+from effnet_lib.weights import _to_json, encode_weights
 
 
 def write(state: dict, path) -> None:
@@ -611,6 +611,19 @@ def test_saving_is_refused_where_it_would_lose_something(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         save_weights(model, tmp_path / "w.safetensors")
     assert (tmp_path / "w.safetensors").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_same_content_makes_the_same_bytes(tmp_path):
+    """Two sayings in a header have an order; safetensors itself shuffles them from call to call."""
+    model = described(build_model(scale_variant(-9), 3))
+    (content,) = {encode_weights(model) for _ in range(20)}
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with safetensors.safe_open(tmp_path / "w.safetensors", "pt") as file:
+        assert sorted(file.metadata()) == ["effnet_lib", "format"] and file.metadata()["format"] == "pt"
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(file.get_tensor(name), tensor)
+    assert int.from_bytes(content[:8], "little") % 8 == 0
+    assert build_model(weights=str(tmp_path / "w.safetensors")).weights.categories == model.weights.categories
 
 
 def test_copies_carry_the_description():

@@ -70,7 +70,7 @@ EXERCISES = {
         inputs=((80, 3, 1.5), (16, 1, 2), (192, 4, 1), (24, 2, 1), (320, 1, 7)),
     ),
     "2.4": Exercise(
-        lambda: _implied_phi("b7"),
+        lambda: _implied_phi("b8"),
         "α^φ = depth means φ = log(depth) / log(α); the resolution counts relative to 224.",
         tolerance=1e-3,
     ),

@@ -60,8 +60,8 @@ def _fused_stages(balance: float, batch: int = 32, bytes_per_value: int = 2) -> 
 
 EXERCISES = {
     "7.1": Exercise(
-        lambda: tuple(image_size(128, 380, i, 4) for i in range(4)),
-        "three steps lead from 128 to 380; round each size.",
+        lambda: tuple(image_size(192, 480, i, 4) for i in range(4)),
+        "three steps lead from 192 to 480; round each size.",
     ),
     "7.2": Exercise(
         _needed_gain,

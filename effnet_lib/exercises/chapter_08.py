@@ -55,7 +55,7 @@ def _trained_share(name: str, classes: int) -> float:
 
 
 def _standard_errors() -> tuple[float, ...]:
-    return tuple(100 * math.sqrt(p * (1 - p) / n) for p, n in ((0.75, 2000), (0.97, 10_000), (0.771, 50_000)))
+    return tuple(100 * math.sqrt(p * (1 - p) / n) for p, n in ((0.75, 2000), (0.97, 10_000), (0.97, 359)))
 
 
 def _labels_saved() -> int:

@@ -18,10 +18,8 @@ def _moved(steps: int, decay: float, momentum: float) -> float:
     return moved
 
 
-def _floor(classes: int, smoothing: float) -> float:
-    small = smoothing / classes
-    right = 1 - smoothing + small
-    return -right * math.log(right) - (classes - 1) * small * math.log(small)
+def _smoothing(classes: int, gap: float) -> float:
+    return classes / (math.exp(gap) - 1 + classes)
 
 
 def _epochs_until(share: float) -> float:
@@ -35,7 +33,7 @@ def _cutmix_label(side: int, y: int, x: int, box: int) -> float:
 
 EXERCISES = {
     "10.1": Exercise(
-        lambda: (0.008, 0.064, 0.256),
+        lambda: (0.004, 0.032, 0.064),
         "0.016 times the batch, divided by 256.",
         tolerance=1e-6,
     ),
@@ -52,9 +50,9 @@ EXERCISES = {
         tolerance=1e-6,
     ),
     "10.4": Exercise(
-        _floor,
-        "the right class has 1 − ε + ε/K, each of the K − 1 others ε/K; the floor is the entropy.",
-        inputs=((10, 0.1), (1000, 0.1), (2, 0.2), (100, 0.05)),
+        _smoothing,
+        "the gap is ln(q / (ε/K)) with q = 1 − ε + ε/K; solve it for ε.",
+        inputs=((10, 4.5), (1000, 9.1), (2, 3.0), (100, 5.0)),
         tolerance=1e-6,
     ),
     "10.5": Exercise(

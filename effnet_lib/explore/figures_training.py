@@ -28,7 +28,7 @@ def plot_run(history: Sequence[dict], epochs: int | None = None) -> Figure:
         right.plot(at, [100 * e["validation_accuracy"] for e in known], color=COLORS["ink"], marker=".")
         left.set_title("loss", fontsize=10, loc="left")
         right.set_title("validation images named rightly, %", fontsize=10, loc="left")
-        # Averaged weights may begin with a loss in the hundreds: the axis is the training loss's.
+        # Running statistics that lag may begin with a loss in the hundreds: the axis is the training loss's.
         left.set_ylim(0, 1.15 * max(e["train_loss"] for e in history))
         right.set_ylim(0, 101)
         left.legend()

@@ -340,7 +340,7 @@ class TrainingLab(Lab):
     """See :func:`training_lab`."""
 
     title = "The training lab"
-    invitation = "Python trains a small network for a few steps, with the optimizer and learning rate that you set."
+    invitation = "Python trains a small network for a few steps, with the optimiser and learning rate that you set."
     optimizers = (("SGD with momentum", "sgd"), ("RMSProp as in TensorFlow", "rmsprop_tf"), ("AdamW", "adamw"))
     first = 0.1, 30  # learning rate and steps of the run that it begins with
     batch = 32
@@ -364,7 +364,7 @@ class TrainingLab(Lab):
     def controls(self, widgets) -> list:
         style = {"description_width": "initial"}
         self.optimizer = widgets.Dropdown(
-            options=self.optimizers, description="optimizer", style=style, layout=widgets.Layout(width="19rem")
+            options=self.optimizers, description="optimiser", style=style, layout=widgets.Layout(width="19rem")
         )
         self.lr = widgets.FloatLogSlider(
             value=self.first[0], base=10, min=-4, max=1, step=0.25, description="learning rate", readout_format=".2g",

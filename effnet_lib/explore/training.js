@@ -174,7 +174,7 @@
       this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
       this.svg.setAttribute("height", this.height);
       const x = (time) => this.left + (time / total) * this.reach;
-      // The axis is the training loss's; averaged weights may be far above it at first.
+      // The axis is the training loss's; the validation loss may be far above it at first.
       const most = this.most = 1.1 * Math.max(...steps.map((s) => s[1]), ...epochs.map((e) => e.train_loss));
       const fast = Math.max(...steps.map((s) => s[2]));
       const y = (panel, share) => tops[panel] + highs[panel] * (1 - share);

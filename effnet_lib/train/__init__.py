@@ -19,7 +19,7 @@ _PUBLIC = {
     "progressive": ("code_rule", "make_stages", "paper_rule", "progressive_stages", "training_cost"),
     "progress": ("LivePlot", "plot_history"),
     "record": ("SCHEMA", "check_record", "find_records", "read_record"),
-    "checkpoint": ("load_latest", "save_checkpoint"),
+    "checkpoint": ("load_checkpoints", "load_latest", "save_checkpoint"),
     "experiments": ("Experiment", "all_experiments", "plan"),
     "search": ("Candidate", "search_candidate", "search_grid", "search_run"),
 }

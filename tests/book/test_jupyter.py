@@ -62,8 +62,9 @@ def front(request, tmp_path_factory):
                 time.sleep(0.2)
         yield f"{address}{path}/explorers.ipynb"
     finally:
-        server.terminate()
-        server.wait(30)
+        # Told to stop while it writes to its log, it may forget it. The kernel ends when its server is gone.
+        server.kill()
+        server.wait()
         log.close()
 
 
