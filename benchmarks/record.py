@@ -41,14 +41,15 @@ class Recorder:
             for name, value in vars(arguments).items()
             if value not in (None, False)
         )
-        self.started, self.load = now(), os.getloadavg()
+        # Now, since the record itself may be a file of the tree, and is written more than once.
+        self.commit, self.started, self.load = commit(), now(), os.getloadavg()
 
     def write(self, **results) -> None:
         """Write the record with ``results`` to the file that ``--json`` names, if it names one."""
         if not self.arguments.json:
             return
         record = {
-            "schema": self.schema, "command": self.command, "commit": commit(),
+            "schema": self.schema, "command": self.command, "commit": self.commit,
             "started": self.started, "finished": now(),
             "clock": "processor time" if self.arguments.cpu_time else "wall",
             "device": {
