@@ -144,7 +144,7 @@ def test_statements_that_a_count_can_settle():
     assert round(count_cost("b7").multiply_adds / resnet50) == 9  # C164
     assert round(100 - 100 * large / count_cost("b0").multiply_adds) == 44  # C166
     times = {name: seconds for (name, way), (_, seconds) in measured_times().items() if way == "as built"}
-    assert 14.5 < times["b7"] / times["resnet50"] < 16 and times["mobilenet_v3_large"] < times["b0"]
+    assert 12.5 < times["b7"] / times["resnet50"] < 14 and times["mobilenet_v3_large"] < times["b0"]
     rates = [list_accuracies(name)[0].multiply_adds / seconds for name, seconds in times.items()]
     assert max(rates) > 4 * min(rates)  # C163
     assert count_cost("b7").multiply_adds > 3 * 11.514e9  # C19: ResNet-152, as torchvision states it
