@@ -160,8 +160,9 @@ def open_saved(browser):
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda r: r.url.startswith((address, *besides)) or said.append(f"request: {r.url[:80]}"))
         page.goto(address + hash)
-        # Observers of sizes answer after the first frame, and may draw anew.
-        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        if options.get("java_script_enabled", True):
+            # Observers of sizes answer after the first frame, and may draw anew.
+            page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         return page
 
     yield open_saved
