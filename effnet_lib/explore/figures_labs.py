@@ -67,5 +67,5 @@ def draw_losses(runs: list[dict], names: dict[str, str], chance: float) -> Figur
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("step", color=COLORS["ink"])
         axes.set_ylabel("loss (cross-entropy)", color=COLORS["ink"])
-        axes.legend(fontsize=8, loc="upper right")
+        axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2)
     return figure

@@ -80,6 +80,15 @@ def load_latest(folder: Path, warn=print) -> dict | None:
 def load_checkpoints(folder: Path, only_last: bool = False, warn=print) -> Iterator[dict]:
     """The states of all whole checkpoints, the latest first; damaged ones are named through ``warn``.
 
+    Args:
+        folder: the checkpoints of a run, ``RUN/checkpoints``.
+        only_last: stop after the latest whole one.
+        warn: called with one line for each damaged file, which is passed over.
+
+    Yields:
+        What the run saved: state dicts under ``model``, ``ema``, ``optimizer``, ``scheduler`` and ``scaler``,
+        beside them ``config``, ``step``, ``history`` and the rest that resuming needs.
+
     Raises:
         RunError: one holds more than data.
     """
