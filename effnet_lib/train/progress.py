@@ -172,7 +172,8 @@ class LivePlot:
         else:
             self.handle.update(figure)
         figure.clear()
-        self.text.update({"text/plain": self.status(len(history))}, raw=True)
+        if self.text is not None:  # outside a notebook there is nothing to update
+            self.text.update({"text/plain": self.status(len(history))}, raw=True)
 
     def status(self, done: int) -> str:
         """How far the run is; how long it still takes only while it runs."""

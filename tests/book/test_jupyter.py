@@ -27,7 +27,7 @@ CELLS += ["from effnet_lib import speed_lab\nspeed_lab()"]
 FRONTS = {"jupyterlab": ("LabApp", "lab/tree"), "notebook": ("JupyterNotebookApp", "notebooks")}
 #: What the applications themselves have to say, whatever stands in a notebook.
 THEIR_OWN = r"Failed to load resource.*(?:404|403)|Notification permission|service worker|getContext"
-PATIENCE = 240_000  # milliseconds; a server and two kernels start meanwhile
+PATIENCE = 120_000  # milliseconds; a server and a kernel start meanwhile
 
 
 @pytest.fixture(scope="module", params=FRONTS)
@@ -70,16 +70,24 @@ def front(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def opened(front, browser):
-    """The notebook, all its cells run; and all that the console was told."""
+    """The notebook, all its cells run; and all that the console was told since."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.set_default_timeout(PATIENCE)
-    said = []
-    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: said.append(f"script error: {error}"))
     page.goto(front)
     page.wait_for_function("window.jupyterapp && document.querySelectorAll('.jp-CodeCell').length > 3")
     page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'")
-    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    # What is run before the session stands is forgotten.
+    page.evaluate("""async () => {
+      const {context, sessionContext} = jupyterapp.shell.currentWidget;
+      await context.ready;
+      await sessionContext.ready;
+      await sessionContext.session.kernel.info;
+    }""")
+    # From here on; what the application had to say while it started is its own.
+    said = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(f"script error: {error}"))
+    page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
     expect(page.locator(".effnet-explorer[data-live]")).to_have_count(len(EXPLORERS), timeout=PATIENCE)
     expect(page.locator(".widget-html .effnet-lab, .jupyter-widgets .effnet-lab")).to_have_count(3, timeout=PATIENCE)
     yield page, said
@@ -94,13 +102,23 @@ def test_every_explorer_is_live(opened):
         assert not explorer.locator(".effnet-static").is_visible()
 
 
+def still_box(locator):
+    """Where it is, scrolled into view, once the outputs around it have stopped moving it."""
+    before, box = None, {}
+    while box != before:
+        locator.scroll_into_view_if_needed()
+        before = locator.bounding_box()
+        locator.page.wait_for_timeout(400)
+        box = locator.bounding_box()
+    return box
+
+
 def test_an_explorer_follows_the_hand(opened):
     """Dragged with the mouse; what it shows then is what the library counts."""
     page, _ = opened
     explorer = page.locator("effnet-phi-explorer")
     slider = explorer.locator("input[type=range][name=phi]")
-    slider.scroll_into_view_if_needed()
-    box = slider.bounding_box()
+    box = still_box(slider)
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + 14, middle)
     page.mouse.down()
@@ -134,8 +152,7 @@ def test_the_phi_lab_follows_the_hand(opened):
     page, _ = opened
     box = lab(page, "torchinfo's summary")
     handle = box.locator(".noUi-handle")
-    handle.scroll_into_view_if_needed()
-    place, track = handle.bounding_box(), box.locator(".noUi-target").bounding_box()
+    place, track = still_box(handle), box.locator(".noUi-target").bounding_box()
     y = place["y"] + place["height"] / 2
     page.mouse.move(place["x"] + place["width"] / 2, y)
     page.mouse.down()
@@ -160,7 +177,7 @@ def test_the_training_lab_trains(opened):
     assert f" {TrainingLab.first[1]}" in re.sub(r"\s+", " ", runs.last.inner_text())
     assert box.locator(".effnet-lab svg").count() == 1
     box.get_by_role("button", name="Clear").click()
-    expect(box.locator(".effnet-lab")).to_contain_text("No run yet", timeout=PATIENCE)
+    expect(page.locator(".effnet-lab", has_text="No run yet")).to_be_visible(timeout=PATIENCE)
 
 
 def test_the_speed_lab_measures(opened):
