@@ -10,7 +10,7 @@ from ..variants import get_variant, scale_variant
 from .exercise import Exercise
 
 def _multipliers() -> tuple:
-    scaling = compound_scaling(2)
+    scaling = compound_scaling(-1)
     return scaling.depth, scaling.width, scaling.resolution
 
 
@@ -57,7 +57,7 @@ def _count_triples() -> int:
 
 
 EXERCISES = {
-    "2.1": Exercise(_multipliers, "raise 1.2, 1.1 and 1.15 to the power of 2.", tolerance=1e-3),
+    "2.1": Exercise(_multipliers, "raise 1.2, 1.1 and 1.15 to the power of −1.", tolerance=1e-3),
     "2.2": Exercise(
         _phi_for_cost,
         "solve (α·β²·γ²)^φ = factor for φ with a logarithm.",

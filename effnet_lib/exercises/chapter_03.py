@@ -8,9 +8,7 @@ from .exercise import Exercise
 
 
 def _by_hand() -> tuple[int, int, int]:
-    stage = get_variant("b0").stages[3]  # 80 channels, expansion 6
-    expanded, squeeze = stage.channels * stage.expand_ratio, stage.squeeze_channels(stage.channels)
-    return expanded, squeeze, _parameters(stage.channels, stage.expand_ratio)
+    return 6 * 48, 48 // 4, _parameters(48, 6)
 
 
 def _parameters(in_channels: int, expand_ratio: int) -> int:
@@ -64,7 +62,7 @@ def _liveliest_gate() -> int:
 
 
 EXERCISES = {
-    "3.1": Exercise(_by_hand, "C is 6 times 80; s is a quarter of the 80, not of C; then 2·C·s + C + s."),
+    "3.1": Exercise(_by_hand, "C is 6 times 48; s is a quarter of the 48, not of C; then 2·C·s + C + s."),
     "3.2": Exercise(
         _parameters,
         "s = max(1, a quarter of in_channels, rounded down), C = in_channels · expand_ratio.",

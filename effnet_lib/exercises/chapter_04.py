@@ -1,5 +1,6 @@
 """Answers to the exercises of chapter 4, the MBConv block."""
 
+import itertools
 import math
 
 from ..cost import block_cost, conv_cost
@@ -10,6 +11,10 @@ from .exercise import Exercise
 def _depthwise() -> tuple[int, int, int]:
     cost = conv_cost(144, 144, 5, stride=2, groups=144, resolution=56, norm=False)
     return cost.parameters, cost.multiply_adds, cost.activations
+
+
+def _channels_for(share: float, kernel: int) -> int:
+    return next(channels for channels in itertools.count(1) if _separable_share(channels, kernel) <= share)
 
 
 def _separable_share(channels: int, kernel: int) -> float:
@@ -66,10 +71,9 @@ EXERCISES = {
         "one 5×5 kernel a channel; multiply-adds and activations go by the pixels of the output, 28 × 28.",
     ),
     "4.2": Exercise(
-        _separable_share,
-        "add the multiply-adds of the depthwise and of the pointwise layer, and divide by k²·C·C.",
-        inputs=((8, 3), (144, 3), (144, 5), (1, 1)),
-        tolerance=1e-6,
+        _channels_for,
+        "the share is 1/C + 1/k²: solve it for C and round up.",
+        inputs=((0.2, 3), (0.15, 3), (0.07, 5), (0.03, 7)),
     ),
     "4.3": Exercise(
         _shapes,

@@ -42,13 +42,13 @@ _POINTS = (("a", 10.0, 75.0), ("b", 12.0, 74.0), ("c", 30.0, 80.0), ("d", 30.0, 
 
 EXERCISES = {
     "6.1": Exercise(
-        lambda: _standard_error(77.1),
-        "√(p · (1 − p) / n) with p = 0.771 and n = 50,000, times 100 for points.",
+        lambda: _standard_error(90.0, 2500),
+        "√(p · (1 − p) / n) with p = 0.9 and n = 2,500, times 100 for points.",
         tolerance=2e-2,
     ),
     "6.2": Exercise(
-        lambda: (60 / 7.8, 557 / 66),
-        "ResNet-152 over B1, and GPipe over B7, each from the parameters as printed in millions.",
+        lambda: (66 / 60, 66 / 5.3),
+        "B7 over ResNet-152, and B7 over B0, each from the parameters as printed in millions.",
         tolerance=1e-2,
     ),
     "6.3": Exercise(

@@ -34,6 +34,10 @@ def _quantise(x: float, low: float, high: float) -> tuple[int, int, float]:
     return zero, q, (q - zero) * scale
 
 
+def _best_high(numbers: tuple, candidates: tuple) -> float:
+    return min(candidates, key=lambda high: sum((x - _quantise(x, 0.0, high)[2]) ** 2 for x in numbers))
+
+
 def _best(seconds: float, peak: float, bandwidth: float) -> int:
     fits = [i for i, name in enumerate(CANDIDATES) if roofline(name, peak, bandwidth).seconds <= seconds]
     return max(fits, key=lambda i: get_variant(CANDIDATES[i]).published.top1, default=-1)
@@ -52,8 +56,8 @@ EXERCISES = {
         tolerance=1e-6,
     ),
     "9.3": Exercise(
-        lambda kernel, width: kernel**2 / (2 * width),
-        "per pixel and channel: k² multiply-adds, one number in, one out.",
+        lambda kernel, width: kernel**2 / (5 * width),
+        "for each number that is written: k² multiply-adds, and four numbers read.",
         inputs=((3, 4), (5, 4), (3, 2), (5, 1)),
         tolerance=1e-6,
     ),
@@ -68,10 +72,12 @@ EXERCISES = {
         tolerance=1e-6,
     ),
     "9.5": Exercise(
-        _quantise,
-        "scale = (high - low) / 255; zero = round(-low / scale); q = round(x / scale) + zero, kept within 0 to 255.",
-        inputs=((1.0, -0.28, 6.0), (-0.1, -0.28, 6.0), (7.0, 0.0, 6.0), (0.0, -1.0, 1.0), (0.01, 0.0, 6.0)),
-        tolerance=1e-6,
+        _best_high,
+        "scale = high / 255; q = round(x / scale), kept within 0 to 255; compare x with scale · q, squared and added up.",
+        inputs=(
+            (tuple(0.01 * n for n in range(600)), (3, 6, 12)), ((0.1, 0.2, 7.0), (6, 7, 14)),
+            (tuple(0.01 * n for n in range(300)) * 30 + (6.5,), (2, 3, 6.5, 13)),
+        ),
     ),
     "9.6": Exercise(
         lambda name, peak, bandwidth: roofline(name, peak, bandwidth, fused=False).seconds
