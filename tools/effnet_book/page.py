@@ -8,6 +8,8 @@ the console and injects buttons. ``templates/`` replaces the few parts that need
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -40,6 +42,9 @@ SIGNATURE = re.compile(r'(<span class="sig-paren">\(</span>\s*)<dl>(.*?)</dl>', 
 # Names, brackets and blanks of code are drawn in the colour of the text around them: to mark
 # each would double the number of elements on a page.
 PLAIN_CODE = re.compile(r'<span class="[npw]">([^<]*)</span>')
+# Explorers carry their pictures with them, wherever they are shown. In the book the text comes
+# first: a reader on a slow line does not wait for pictures further down.
+EMBEDDED = re.compile(r"data:image/(webp|jpeg|png);base64,([A-Za-z0-9+/=]{2000,})")
 # Copied into every book by the theme, loaded by none of our pages.
 NEEDLESS = ["vendor", "scripts", "styles", "locales", "images", "webpack-macros.html",
             "sbt-webpack-macros.html"]  # fmt: skip
@@ -79,7 +84,19 @@ def trim(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) 
     colab = colab_link(context)
     context["colab_link"] = colab if notebook_of(app, pagename) else None
     body = labs.linked(app, pagename, body, colab)
+    body = EMBEDDED.sub(lambda match: separated(app, context, match), body)
     context["body"] = PLAIN_CODE.sub(r"\1", SIGNATURE.sub(plain_lines, body))
+
+
+def separated(app: Sphinx, context: dict, match: re.Match) -> str:
+    """The address of a picture that was embedded, now a file of its own beside the pages."""
+    content = base64.b64decode(match[2])
+    name = f"{hashlib.sha256(content).hexdigest()}.{match[1]}"
+    path = Path(app.outdir) / app.builder.imagedir / name
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    return context["pathto"](f"{app.builder.imagedir}/{name}", 1)
 
 
 def description(doctree: nodes.document | None) -> str:
