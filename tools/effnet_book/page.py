@@ -44,7 +44,7 @@ SIGNATURE = re.compile(r'(<span class="sig-paren">\(</span>\s*)<dl>(.*?)</dl>', 
 PLAIN_CODE = re.compile(r'<span class="[npw]">([^<]*)</span>')
 # Explorers carry their pictures with them, wherever they are shown. In the book the text comes
 # first: a reader on a slow line does not wait for pictures further down.
-EMBEDDED = re.compile(r"data:image/(webp|jpeg|png);base64,([A-Za-z0-9+/=]{2000,})")
+EMBEDDED = re.compile(r'(<img )?(src=")?data:image/(webp|jpeg|png);base64,([A-Za-z0-9+/=]{2000,})')
 # Copied into every book by the theme, loaded by none of our pages.
 NEEDLESS = ["vendor", "scripts", "styles", "locales", "images", "webpack-macros.html",
             "sbt-webpack-macros.html"]  # fmt: skip
@@ -90,13 +90,15 @@ def trim(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) 
 
 def separated(app: Sphinx, context: dict, match: re.Match) -> str:
     """The address of a picture that was embedded, now a file of its own beside the pages."""
-    content = base64.b64decode(match[2])
-    name = f"{hashlib.sha256(content).hexdigest()}.{match[1]}"
+    tag, attribute, kind, encoded = match.groups("")
+    content = base64.b64decode(encoded)
+    name = f"{hashlib.sha256(content).hexdigest()}.{kind}"
     path = Path(app.outdir) / app.builder.imagedir / name
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
-    return context["pathto"](f"{app.builder.imagedir}/{name}", 1)
+    lazily = 'loading="lazy" ' if tag and attribute else ""
+    return tag + lazily + attribute + context["pathto"](f"{app.builder.imagedir}/{name}", 1)
 
 
 def description(doctree: nodes.document | None) -> str:
@@ -155,7 +157,7 @@ def sized(app: Sphinx, body: str) -> str:
             return match[0]
         width, height = imagesize.get(Path(app.srcdir) / source)
         size = f' width="{width}" height="{height}"' if width > 0 else ""
-        return f'<img{size} decoding="async"{match[0][4:]}'
+        return f'<img{size} loading="lazy" decoding="async"{match[0][4:]}'
 
     return re.sub(r'<img\b[^>]* src="(?:[^"]*/)?_images/(?P<name>[^"/]+)"[^>]*>', add, body)
 
