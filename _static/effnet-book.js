@@ -67,7 +67,7 @@
 
   const fullScreen = () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen());
   const actions = { theme: nextMode, search: toggleSearch, print: () => window.print(), "full-screen": fullScreen };
-  for (const button of all("[data-do]")) {
+  for (const button of all("[data-do]:not(.effnet-live *)")) { // explorers have buttons of their own
     const name = button.dataset.do;
     button.addEventListener("click", actions[name] ?? (() => toggleDrawer(name, button)));
   }
@@ -102,7 +102,8 @@
 
   // Hidden solutions: a link into one opens it, and paper shows them all.
   const openTarget = () => {
-    let node = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    let node = null;
+    try { node = document.getElementById(decodeURIComponent(location.hash.slice(1))); } catch { /* malformed: no place of ours */ }
     for (; node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true;
   };
   addEventListener("hashchange", openTarget);

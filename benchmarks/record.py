@@ -33,7 +33,8 @@ class Recorder:
     def __init__(self, module: str, schema: str, arguments: argparse.Namespace):
         if arguments.cpu_time:
             arguments.threads = 1
-        torch.set_num_threads(arguments.threads)
+        if arguments.threads:  # a browser has threads of its own
+            torch.set_num_threads(arguments.threads)
         self.clock: Callable[[], float] = time.process_time if arguments.cpu_time else time.perf_counter
         self.schema, self.arguments = schema, arguments
         self.command = f"python -m {module}" + "".join(

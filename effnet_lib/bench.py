@@ -258,7 +258,7 @@ def _implementations(name: str) -> dict[str, Callable[[], nn.Module]]:
         theirs = f"efficientnet_{name}"
         if theirs in torchvision.models.list_models():
             makers["torchvision"] = lambda: torchvision.models.get_model(theirs)
-    except ImportError:
+    except Exception:  # it is not there, or does not fit this torch
         pass
     try:
         import timm
@@ -268,7 +268,7 @@ def _implementations(name: str) -> dict[str, Callable[[], nn.Module]]:
         known = [n for n in (f"tf_{other}", other) if n in timm.list_models()]
         if known:  # the one with symmetric padding, as ours, where there are both
             makers["timm"] = lambda: timm.create_model(known[-1])
-    except ImportError:
+    except Exception:  # timm needs torchvision
         pass
     return makers
 

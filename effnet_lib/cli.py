@@ -11,9 +11,9 @@ import warnings
 
 from . import __version__
 from .cost import Cost, count_cost
-from .files import expand, find_file, read_text, shown
+from .files import expand, find_file, find_folder, read_text, shown
 from .packages import MissingPackage, explain, need
-from .scaling import ALPHA, BETA, GAMMA, compound_scaling
+from .scaling import ALPHA, BETA, GAMMA, compound_scaling, positive_int
 from .variants import Variant, get_variant, list_variants, scale_variant
 
 
@@ -203,7 +203,8 @@ def main(argv: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", "Failed to initialize NumPy")  # torch does without; what cannot will say so
     try:
         status = args.run(args) or 0
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may have been closed
+            sys.stdout.flush()
         return status
     except BrokenPipeError:  # the reader of a pipe has seen enough
         _discard_output()
@@ -221,17 +222,26 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
             return _fail(args, f"there is not enough memory: {_one_line(error) or 'try something smaller'}", 1)
         return _fail(args, error, getattr(error, "exit_status", 2))
-    except Exception as error:  # a fault of ours
-        if os.environ.get("EFFNET_TRACEBACK"):
-            raise
-        what = f"a fault in effnet_lib, {type(error).__name__}: {_one_line(error)}"
-        return _fail(args, f"{what} (EFFNET_TRACEBACK=1 shows where)", 1)
+    except Exception as error:
+        return _fail_of_ours(args, error)
 
 
 def _fail(args: argparse.Namespace, message: object, status: int) -> int:
     """Say what is wrong in one line, and return the status."""
     print(f"effnet {args.command}: error: {_one_line(message)}", file=sys.stderr)
     return status
+
+
+def _fail_of_ours(args: argparse.Namespace, error: Exception) -> int:
+    """Say where the fault lies in one line, or all of it to whoever looks for it."""
+    if os.environ.get("EFFNET_TRACEBACK"):
+        raise error
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    place = f" in {os.path.basename(frame.tb_frame.f_code.co_filename)}, line {frame.tb_lineno}" if frame else ""
+    what = f"a fault in effnet_lib, {type(error).__name__}{place}: {_one_line(error)}"
+    return _fail(args, f"{what} (EFFNET_TRACEBACK=1 shows more)", 1)
 
 
 def _discard_output() -> None:
@@ -434,8 +444,6 @@ def run_weights(args: argparse.Namespace) -> None:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train; 1 for what the machine did, 128 + signal after SIGTERM or Ctrl-C."""
-    import traceback
-
     from .train.config import change_config, config_from_json, make_config
     from .train.errors import ConfigError, Interrupted, RunError
 
@@ -468,6 +476,8 @@ def run_train(args: argparse.Namespace) -> int:
     # Threads that wait shall sleep: spinning made training several times slower on a CPU that is
     # shared with other programs. torch reads this when it is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for package in ("numpy", "torch", "PIL.Image", "torchvision"):
+        need(package, "training")
     try:
         from .train.engine import train
 
@@ -475,16 +485,11 @@ def run_train(args: argparse.Namespace) -> int:
             config, output, args.resume, data_id=args.data_id, quiet=args.quiet, tensorboard=args.tensorboard
         )
     except RunError as error:
-        print(f"effnet train: error: {error}", file=sys.stderr)
-        return error.status if isinstance(error, Interrupted) else 1
-    except KeyboardInterrupt:
-        print("effnet train: interrupted", file=sys.stderr)
-        return 130
-    except (ImportError, ConfigError):
+        return _fail(args, error, error.status if isinstance(error, Interrupted) else 1)
+    except (ImportError, ConfigError, OSError):
         raise
-    except Exception:  # a fault in effnet_lib, not in what was asked for: it needs its traceback
-        traceback.print_exc()
-        return 1
+    except Exception as error:  # a fault in effnet_lib, not in what was asked for
+        return _fail_of_ours(args, error)
     return 0
 
 
@@ -532,8 +537,7 @@ def run_experiment(args: argparse.Namespace) -> int:
     try:
         left = run(jobs, args.at_once, args.minutes, say=lambda text: print(text, file=sys.stderr, flush=True))
     except RunError as error:
-        print(f"effnet experiment: error: {error}", file=sys.stderr)
-        return error.status if isinstance(error, Interrupted) else 1
+        return _fail(args, error, error.status if isinstance(error, Interrupted) else 1)
     rows = summarise(jobs)
     if args.json:
         _print_json(rows)
@@ -583,12 +587,13 @@ def run_export(args: argparse.Namespace) -> int:
     from .deploy import optimize_for_inference
     from .export import check_output, export_model
     from .model import build_model
-    from .quantize import check_quantization, load_images, quantize_model
+    from .quantize import check_parts, check_quantization, load_images, quantize_model
 
     if args.int8:  # before anything is downloaded
         check_quantization(args.output, args.method, args.float_layers)
-        if not expand(args.calibration).is_dir():
-            raise ValueError(f"there is no folder {shown(args.calibration)}: give one with pictures to calibrate on")
+        find_folder(args.calibration, "one with pictures to calibrate on")
+        for package in ("onnx", "onnxruntime"):
+            need(package, "quantising")
     else:
         check_output(args.output, args.format, args.dynamic_size)
 
@@ -605,7 +610,8 @@ def run_export(args: argparse.Namespace) -> int:
     if args.int8:
         from .images import Preprocessing
 
-        size = resolution or model.variant.resolution
+        check_parts(model, args.float_layers)
+        size = positive_int("resolution", _or(resolution, model.variant.resolution), model.variant.output_stride)
         if known is None:
             known = Preprocessing(round(size * 8 / 7), size, "bicubic")
         elif known.crop != size:
@@ -726,7 +732,7 @@ def _finite(value):
 
 def _print_rows(header: tuple[str, ...], rows: list[tuple]) -> None:
     """A plain table: the name to the left, figures to the right."""
-    cells = [header, *([str(cell) for cell in row] for row in rows)]
+    cells = [header, *([shown(cell) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     for row in cells:
         print(

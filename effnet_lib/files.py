@@ -112,6 +112,22 @@ def find_file(path: str | os.PathLike, wanted: str, kind: type[ValueError] = Val
     raise kind(f"there is no file {shown(path)}")
 
 
+def find_folder(path: str | os.PathLike, wanted: str, kind: type[ValueError] = ValueError) -> Path:
+    """The path, with ``~`` expanded, if there is a folder.
+
+    Raises:
+        ValueError: there is none; or a subclass, ``kind``. ``wanted`` ends the message.
+    """
+    folder = expand(path)
+    try:
+        if path != "" and folder.is_dir():
+            return folder
+        reason = ""
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a zero byte
+        reason = f" ({getattr(error, 'strerror', None) or error})"
+    raise kind(f"there is no folder {shown('' if path == '' else folder, 80)!r}{reason}: give {wanted}")
+
+
 def read_whole(path: Path, limit: int, kind: type[ValueError] = ValueError) -> bytes:
     """The bytes of a file that is at most ``limit`` bytes long.
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .export import ExportError, _for_export, _quietly, export_model, onnx_session
-from .files import aside, check_target, expand, shown
+from .files import aside, check_target, find_folder, shown
 from .images import Preprocessing
 from .model import EfficientNet
 from .packages import need
@@ -72,9 +72,7 @@ def load_images(folder: str | Path, preprocessing: Preprocessing, limit: int = 2
     if not callable(preprocessing):
         raise TypeError(f"preprocessing must be a Preprocessing, or model.preprocess, got {preprocessing!r:.60}")
     limit = positive_int("limit", limit)
-    folder = expand(folder)
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {shown(folder)}: give one with pictures to calibrate on")
+    folder = find_folder(folder, "one with pictures to calibrate on")
     endings, images = set(image_module.registered_extensions()), []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in endings):
         try:
@@ -121,7 +119,7 @@ def quantize_model(
     if not isinstance(model, EfficientNet):
         raise TypeError(f"expected a network of build_model, got {type(model).__name__}")
     path, layers = check_quantization(path, method, float_layers)
-    _check_parts(model, layers)
+    check_parts(model, layers)
     images = _check_images(model, images)
     need("onnx", "quantisation")
     need("onnxruntime", "quantisation")
@@ -195,7 +193,12 @@ def check_quantization(
     return path, float_layers
 
 
-def _check_parts(model: EfficientNet, layers: tuple[str, ...]) -> None:
+def check_parts(model: EfficientNet, layers: Iterable[str]) -> None:
+    """See that the network has the parts that shall keep their precision.
+
+    Raises:
+        ValueError: it has no part of such a name.
+    """
     parts = {name for name, _ in model.named_modules() if name}
     for layer in layers:
         if layer not in parts and not (layer == "se" and any(part.endswith(".se") for part in parts)):

@@ -362,7 +362,7 @@ def timm_preprocessing(config: dict) -> Preprocessing | None:
 def _timm_categories(config: dict) -> tuple[str, ...] | None:
     """Names of the classes, the first of each class's synonyms."""
     if config.get("num_classes") == 1000:
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(Exception):  # it may not fit this torch
             from torchvision.models import EfficientNet_B0_Weights
 
             return tuple(EfficientNet_B0_Weights.DEFAULT.meta["categories"])
@@ -429,7 +429,7 @@ def _lite(rest: str, variant: Variant | None) -> Release:
         raise WeightsPackageError(f"{_LITE_PACKAGE} is not whole, at {folder}: {_REINSTALL}")
     licence = (distribution.read_text("LICENSE") or "").strip().splitlines()
     categories = None
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(Exception):  # it may not fit this torch
         from torchvision.models import EfficientNet_B0_Weights
 
         categories = tuple(EfficientNet_B0_Weights.DEFAULT.meta["categories"])

@@ -280,12 +280,13 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], str | None]:
     length = int.from_bytes(content[:8], "little")
     if content[8:9] == b"{":
         return _parse_safetensors(content, path, length)
-    whole = content[:2] == b"PK" and _check_zip(content, path)
+    if zipped := content[:2] == b"PK":
+        _check_zip(content, path)
     try:
         with warnings.catch_warnings(action="ignore"):
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if whole or re.search("GLOBAL|global|class|instantiate", str(error)):
+        if zipped or re.search("GLOBAL|global|class|instantiate", str(error)):
             raise WeightsError(
                 f"{path} is refused: it holds more than numbers and text, and reading it could run code"
             ) from None
@@ -312,22 +313,21 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], str | None]:
     return state, said if isinstance(said, str) else None
 
 
-def _check_zip(content: bytes, path: Path) -> bool:
-    """Whether this is a whole zip file.
+def _check_zip(content: bytes, path: Path) -> None:
+    """Look at the directory of a zip file before it is unpacked.
 
     Raises:
-        WeightsError: it would unpack to more than it is. ``torch.save`` compresses nothing.
+        WeightsError: it is damaged, or would unpack to more than it is. ``torch.save`` compresses nothing.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
-    except Exception:  # as many kinds as there are ways to be damaged
-        return False
+    except Exception:  # as many kinds as there are ways to be damaged; what cannot be checked is not unpacked
+        raise WeightsError(f"{path} is not a file of weights, or is cut off or damaged") from None
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise WeightsError(f"{path} is refused: its parts are compressed, which torch.save never does")
     if sum(member.file_size for member in members) > len(content):
         raise WeightsError(f"{path} is refused: it would unpack to more than it is")
-    return True
 
 
 def _parse_safetensors(content: bytes, path: Path, length: int) -> tuple[dict[str, Tensor], str | None]:
@@ -715,6 +715,7 @@ def describe_json(model: nn.Module) -> str:
     known = replace(known, variant=model.variant, padding=model.padding, num_classes=classes)
     try:
         said = _to_json(known)
+        said.encode()  # names of files may hold what no text does
         fields = json.loads(said)
         del fields["format"]
         _build(Weights, fields, "weights")

@@ -137,8 +137,14 @@ def test_the_installed_command_and_a_closed_pipe():
     assert result.returncode == 2 and result.stderr.count(b"\n") == 1
 
 
+def test_standard_output_that_is_closed(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["table"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("error, status, message", [
-    (KeyError("x"), 1, "a fault in effnet_lib, KeyError: 'x' (EFFNET_TRACEBACK=1 shows where)"),
+    (KeyError("x"), 1, ": 'x' (EFFNET_TRACEBACK=1 shows more)"),
     (MemoryError(), 1, "not enough memory"),
     (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried\nmore"), 1, "not enough memory"),
     (KeyboardInterrupt(), 130, "interrupted"),
@@ -158,6 +164,7 @@ def test_whatever_happens_is_one_line(capsys, monkeypatch, error, status, messag
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and err.startswith("effnet variants: error: ") and message in err
     if isinstance(error, KeyError):
+        assert "a fault in effnet_lib, KeyError in test_cli.py, line " in err
         monkeypatch.setenv("EFFNET_TRACEBACK", "1")
         with pytest.raises(KeyError):
             main(["variants"])

@@ -223,6 +223,10 @@ def test_the_command(tmp_path, capsys):
         (["b0", "--output", "x.pt2", "--int8", "--calibration", "LATE"], "should end in .onnx"),
         (["b0", "--output", "no/x.onnx", "--int8", "--calibration", "LATE"], "there is no folder"),
         (["b0", "--output", "x.tflite", "--weights", "LATE"], "no format for 'x.tflite'"),
+        # before a picture is read: there is none in this folder
+        (["phi=-13", "--output", "x.onnx", "--int8", "--calibration", ".", "--float-layers", "stages.9"], "no part 'stages.9'"),
+        (["phi=-13", "--output", "x.onnx", "--int8", "--calibration", ".", "--resolution", "0"], "resolution must be at least"),
+        (["phi=-13", "--output", "x.onnx", "--int8", "--calibration", "x" * 300], "there is no folder"),
         (["b0", "--output", "x.safetensors", "--weights", "LATE", "--dynamic-size"], "dynamic_size"),
     ],
 )

@@ -50,6 +50,8 @@ CASES = [
     ("torch", "pip install torch", ["export", "b0", "--output", "/tmp/x.onnx"]),
     ("torch", "pip install torch", ["bench"]),
     ("torch", "pip install torch", ["train", "--output", "/tmp/no-such-run"]),
+    ("sklearn", "pip install scikit-learn", ["train", "--output", "/tmp/no-such-run"]),
+    ("PIL", "pip install pillow", ["train", "--output", "/tmp/no-such-run"]),
     ("torch", "pip install torch", ["experiment", "compound"]),
     ("PIL", "pip install pillow", ["classify", "PICTURE"]),
     ("torchvision", "pip install torchvision", ["classify", "PICTURE"]),
@@ -71,6 +73,31 @@ def test_the_command_says_what_to_install(blocked, message, arguments, picture):
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1), result.stderr
     assert result.stderr.startswith(f"effnet {arguments[0]}: error: ") and result.stderr.endswith(f"{message}\n")
+
+
+UNFIT = """
+import importlib.abc, sys
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "torchvision":
+            raise RuntimeError("operator torchvision::nms does not exist")
+sys.meta_path.insert(0, Finder())
+from effnet_lib.cli import main
+sys.exit(main({arguments!r}))
+"""
+
+
+@pytest.mark.parametrize("arguments, status", [
+    (["train", "--output", "/tmp/no-such-run"], 1),
+    (["classify", "PICTURE"], 1),
+    (["weights", "--source", "lite"], 0),
+])  # fmt: skip
+def test_a_torchvision_that_does_not_fit_this_torch(arguments, status, picture):
+    code = UNFIT.format(arguments=[picture if a == "PICTURE" else a for a in arguments])
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == status, result.stderr
+    if status:
+        assert result.stderr.count("\n") == 1 and "operator torchvision::nms does not exist" in result.stderr
 
 
 def test_what_needs_no_torch_goes_on_without():

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import re
 import hashlib
 import json
 import math
@@ -690,6 +691,15 @@ def test_damaged_metadata(damage, message, tmp_path):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_names_that_are_no_text_are_not_written(suffix, tmp_path):
+    model = described(build_model(scale_variant(-13), 3))
+    model.weights = dataclasses.replace(model.weights, categories=("a", "b", "\udcff"))
+    with pytest.raises(WeightsError, match="cannot save these weights: model.weights cannot be written"):
+        save_weights(model, tmp_path / f"w{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
 def test_metadata_that_is_no_description(tmp_path):
     model = build_model(scale_variant(-13), 3)
     state = {k: v.contiguous() for k, v in model.state_dict().items()}
@@ -825,6 +835,19 @@ def repacked(path, compression=zipfile.ZIP_STORED, more=()):
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in [*parts, *more]:
             archive.writestr(name, content)
+
+
+def test_a_zip_that_cannot_be_looked_into_is_not_unpacked(model, theirs, tmp_path):
+    """Python's reader knows no such version of zip; torch's does not ask."""
+    path = tmp_path / "w.pth"
+    torch.save(theirs | {"x": torch.zeros(10**5)}, path)
+    repacked(path, zipfile.ZIP_DEFLATED)
+    content = bytearray(path.read_bytes())
+    for entry in re.finditer(rb"PK\x01\x02", bytes(content)):
+        content[entry.start() + 6] = 100
+    path.write_bytes(content)
+    assert len(torch.load(path)) > 1
+    refused(model, path, "is not a file of weights, or is cut off or damaged")
 
 
 def test_a_zip_that_unpacks_to_more_than_it_is(model, theirs, tmp_path):

@@ -164,8 +164,8 @@ class Config:
                 raise ConfigError(_unknown(f"{name} =", getattr(self, name), allowed))
         for name, low, high in _RANGES:
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                limits = f"at least {low:g}" if high == _MANY else f"between {low:g} and {high:g}"
+            if value is not None and not (low <= value <= high and value < _MANY):
+                limits = f"at least {low:g}{' and finite' * (value == _MANY)}" if high == _MANY else f"between {low:g} and {high:g}"
                 raise ConfigError(f"{name} must be {limits}, got {value:g}")
         if not 0 < self.lr < _MANY:
             raise ConfigError(f"lr must be above 0 and finite, got {self.lr:g}")
@@ -354,6 +354,10 @@ def _check_type(name: str, annotation, value) -> None:
     if (value is None and optional) or (isinstance(value, allowed) and not wrong_bool):
         if isinstance(value, float) and value != value:
             raise ConfigError(f"{name} must be a number, got nan")
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise ConfigError(f"{name} must be an integer of 64 bits, got one of {value.bit_length()}")
+        if isinstance(value, str) and not value.isascii() and value.encode(errors="replace").decode() != value:
+            raise ConfigError(f"{name} must be text, got {value!r}: bytes that are no UTF-8")
         return
     raise ConfigError(f"{name} must be {_spell(kind)}{' or none' * optional}, got {value!r}")
 

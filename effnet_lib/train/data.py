@@ -24,7 +24,9 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import v2
 
+from ..files import find_folder, shown
 from ..images import Preprocessing
+from ..packages import need
 from .config import Config, count_cores
 from .distributed import Group
 from .errors import ConfigError, RunError
@@ -180,22 +182,13 @@ def _load(config: Config, data_id: str | None) -> DataSet:
         return _load_digits(config)
     if config.data in ("cifar10", "cifar100"):
         return _load_cifar(config)
-    path = Path(config.data).expanduser()
-    if not path.is_dir():
-        raise ConfigError(
-            f"data {config.data!r} is neither digits, cifar10 or cifar100 nor a folder of images: "
-            "give the path of an ImageFolder tree"
-        )
+    path = find_folder(config.data, "digits, cifar10, cifar100 or the path of an ImageFolder tree as data", ConfigError)
     return _load_tree(config, path, data_id or path.resolve().name)
 
 
 def _load_digits(config: Config) -> DataSet:
     """1,797 handwritten digits of 8 × 8 pixels, enlarged; a fifth is the test set."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise ConfigError("data 'digits' comes with scikit-learn: pip install scikit-learn") from None
-    digits = load_digits()
+    digits = need("sklearn.datasets", "data 'digits'").load_digits()
     size = config.resolution or 32
     small = torch.from_numpy(digits.images).float()[:, None] * (255 / 16)
     images = F.interpolate(small, (size, size), mode="bilinear").round().to(torch.uint8)
@@ -310,6 +303,8 @@ def _scan(folder: Path, classes: tuple[str, ...] | None = None) -> tuple[tuple[s
     found = tuple(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()))
     if not found:
         raise ConfigError(f"{folder} has no class folders")
+    if unreadable := [name for name in found if not name.isascii() and not _is_text(name)]:
+        raise ConfigError(f"the class folder {shown(unreadable[0])!r} in {folder} has a name that is no UTF-8: rename it")
     if classes is not None and found != classes:
         if missing := sorted(set(classes) - set(found)):
             raise ConfigError(f"{folder} lacks the class folder {missing[0]!r}, which the training images have")
@@ -332,6 +327,13 @@ def _scan(folder: Path, classes: tuple[str, ...] | None = None) -> tuple[tuple[s
     return found, Split(torch.tensor(labels), None, tuple(paths))
 
 
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:  # bytes of another encoding, as the file system has them
+        return False
+
+
 def read_image(path: str) -> Image.Image:
     """The image in RGB.
 
@@ -340,10 +342,12 @@ def read_image(path: str) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
+            if image.format == "EPS":  # Pillow would hand it to Ghostscript, which runs it
+                raise ValueError("it is a program that draws, in PostScript")
             return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # decoders raise whatever a damaged file makes them raise
         raise RunError(
-            f"the image {path} cannot be read ({error}): replace or remove it, then go on with --resume"
+            f"the image {shown(path)} cannot be read ({error}): replace or remove it, then go on with --resume"
         ) from None
 
 

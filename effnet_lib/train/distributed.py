@@ -111,9 +111,8 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 @contextlib.contextmanager
 def join(device: str):
     """Enter the group that torchrun made, or a group of one, and leave it at the end."""
-    size = int(os.environ.get("WORLD_SIZE", 1))
-    rank = int(os.environ.get("RANK", 0))
-    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", 0)))
+    size, rank, local_rank = (_from_torchrun(*pair) for pair in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0)))
+    chosen = choose_device(device, local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if size == 1:
@@ -124,6 +123,13 @@ def join(device: str):
         yield Group(rank, size, chosen)
     finally:
         dist.destroy_process_group()
+
+
+def _from_torchrun(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    if text and not text.isdecimal():
+        raise ConfigError(f"the environment says {name}={text:.40}, where torchrun sets a number: unset it")
+    return int(text or default)
 
 
 def _start_group(backend: str) -> None:
@@ -146,4 +152,4 @@ def _start_group(backend: str) -> None:
 
 def was_restarted() -> bool:
     """Whether torchrun has started this process again after a failure in its group."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    return _from_torchrun("TORCHELASTIC_RESTART_COUNT", 0) > 0

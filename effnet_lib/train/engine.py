@@ -23,10 +23,11 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from ..cost import count_cost
-from ..files import expand
+from ..files import expand, shown
 from ..images import Preprocessing
 from ..model import build_model
 from ..releases import DownloadError, Weights, WeightsError
+from ..variants import Variant
 from ..weights import LoadedWeights, describe_json, encode_weights, open_weights
 from . import record as records
 from .anchors import build_anchor, measure_cost
@@ -153,6 +154,7 @@ class Run:
             model = self.build(source)
         self.model = model.to(device, memory_format=layout)
         self.stages = make_stages(config, self.resolution, model.dropout.p)
+        check_sizes(config, data, group, self.variant, min(stage.resolution for stage in self.stages))
         self.ema = make_ema(self.model, config.ema_decay)
         self.optimizer = make_optimizer(self.model, config)
         self.scheduler = make_scheduler(self.optimizer, config, self.steps_per_epoch)
@@ -594,6 +596,26 @@ def check_batches(config: Config, data: DataSet, group: Group) -> None:
         )
 
 
+def check_sizes(config: Config, data: DataSet, group: Group, variant: Variant | None, smallest: int) -> None:
+    """Crops must fit the images, and batch norm needs more than one number for each channel.
+
+    Args:
+        smallest: resolution of the run.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    if config.crop == "pad" and data.size and config.pad >= data.size:
+        raise ConfigError(f"pad = {config.pad} must be less than the side of the images, {data.size} pixels")
+    together = config.batch_size // (group.size * config.accumulate)
+    stride = variant.output_stride if variant else 1
+    if together == 1 and smallest <= stride and not config.freeze_norm:
+        raise ConfigError(
+            f"one image at a time, {smallest} pixels wide at output stride {stride}, leaves batch norm one number "
+            "for each channel: use a larger batch_size, less accumulate or a smaller output_stride"
+        )
+
+
 def train(
     config: Config,
     output: str | Path,
@@ -629,10 +651,11 @@ def train(
         if group.size > 1:
             group.share(None)
         with Progress(output, group.is_main, quiet, tensorboard, on_epoch) as progress:
-            with group.main_first():
-                source = open_source(config)
-                data = load_data(config, data_id, source and source.weights.preprocessing)
-            run = Run(config, data, group, output, progress, source)
+            with explaining_memory(config):
+                with group.main_first():
+                    source = open_source(config)
+                    data = load_data(config, data_id, source and source.weights.preprocessing)
+                run = Run(config, data, group, output, progress, source)
             state = load_latest(output / "checkpoints", progress.warn) if resume else None
             if state is not None:
                 run.restore(state)
@@ -656,17 +679,17 @@ def prepare(output: Path, resume: bool) -> None:
         ConfigError: it holds a run already and ``resume`` is false.
         RunError: it cannot be made or written to.
     """
-    held = [name for name in ("record.json", "log.jsonl") if (output / name).exists()]
-    held += [path.name for path in (output / "checkpoints").glob("step-*.pt")]
-    if held and not resume:
-        raise ConfigError(f"{output} holds a run already ({held[-1]}): --resume goes on with it, or choose another")
     try:
+        held = [name for name in ("record.json", "log.jsonl") if (output / name).exists()]
+        held += [path.name for path in (output / "checkpoints").glob("step-*.pt")]
+        if held and not resume:
+            raise ConfigError(f"{output} holds a run already ({held[-1]}): --resume goes on with it, or choose another")
         (output / "checkpoints").mkdir(parents=True, exist_ok=True)
         probe = output / ".probe"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise RunError(f"cannot write to {output}: {error.strerror}") from error
+        raise RunError(f"cannot write to {shown(output)}: {error.strerror}") from error
 
 
 @contextlib.contextmanager

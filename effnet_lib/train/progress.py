@@ -6,8 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+from ..packages import MissingPackage
 from .checkpoint import write_atomically
-from .errors import ConfigError, RunError
+from .errors import RunError
 
 
 class Progress:
@@ -21,7 +22,7 @@ class Progress:
         on_epoch: called with the history after each epoch.
 
     Raises:
-        ConfigError: TensorBoard is asked for and not installed.
+        MissingPackage: TensorBoard is asked for and not installed.
     """
 
     def __init__(self, output: Path, is_main: bool, quiet: bool, tensorboard: bool, on_epoch=None):
@@ -32,7 +33,7 @@ class Progress:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
-                raise ConfigError("--tensorboard needs tensorboard: pip install tensorboard") from None
+                raise MissingPackage("--tensorboard needs tensorboard: pip install tensorboard") from None
             self.board = SummaryWriter(output / "tensorboard")
 
     def __enter__(self) -> "Progress":

@@ -12,7 +12,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from ..files import expand, find_file, read_text
+from ..files import expand, find_file, read_text, shown
 from .errors import ConfigError
 
 _LARGEST = 2**26  # bytes; the confusion of a thousand classes is a million numbers
@@ -43,7 +43,7 @@ SCHEMA = {
         "started": _TEXT,
         "finished": _TEXT,
         "seed": _COUNT,
-        "config": {"type": "object"},
+        "config": {"type": "object", "required": ["recipe"], "properties": {"recipe": _TEXT}},
         "dataset": _object(
             {
                 "id": _TEXT, "sha256": _TEXT, "hash_of": _TEXT, "classes": {"type": "array", "items": _TEXT},
@@ -152,8 +152,12 @@ def find_records(places: list[str]) -> list[tuple[str, dict]]:
     """
     found = []
     for place in map(expand, places):
-        if not place.exists():
-            raise ConfigError(f"there is no {place}")
+        try:
+            there = place.exists()
+        except OSError as error:  # a name that is too long
+            raise ConfigError(f"there is no {shown(place, 80)}: {error.strerror}") from None
+        if not there:
+            raise ConfigError(f"there is no {shown(place)}")
         if place.is_file() or (place / "record.json").exists():
             found.append((str(place), read_record(place)))
             continue

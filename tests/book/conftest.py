@@ -101,8 +101,8 @@ class Visit:
             route.abort()
 
     def _failed(self, request) -> None:
-        # The icon comes last: a test that goes on to the next page cuts it off.
-        if "favicon" not in request.url or "ABORTED" not in request.failure:
+        # The icon comes last, and pictures when they come near: a test that goes on to the next page cuts them off.
+        if request.resource_type != "image" and "favicon" not in request.url or "ABORTED" not in request.failure:
             self.said.append(f"failed: {request.url} {request.failure}")
 
     def _response(self, response) -> None:

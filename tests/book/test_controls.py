@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from bs4 import BeautifulSoup
+
+from effnet_lib.exercises import EXERCISES
 
 from .conftest import pages
 
@@ -106,6 +109,16 @@ def test_questions_and_solutions_are_whole_on_paper(visit, with_part):
     assert not page.locator(".bd-sidebar-primary").is_visible()
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("details.admonition[open]").count() == 0
+
+
+def test_every_check_has_a_solution_that_it_calls_right(book):
+    solved = set()
+    for path in sorted((book / "chapters").glob("*.html")):
+        for box in BeautifulSoup(path.read_text("utf-8"), "html.parser").select("details.solution"):
+            for number in re.findall(r'^check\("([\d.]+)"', box.text, re.M):
+                assert f"Exercise {number}: right." in box.text, number
+                solved.add(number)
+    assert solved == set(EXERCISES)
 
 
 def test_solutions_open_by_keyboard_and_by_link(visit, with_part):

@@ -157,7 +157,7 @@ def test_a_page_that_ran_in_no_time():
     """As one does whose outputs come from somewhere else than its cells."""
     env = SimpleNamespace(metadata={"page": {}}, nb_metadata={"page": {}}, effnet_problems={})
     app = SimpleNamespace(env=env)
-    outputs = nodes.container(nb_element="cell_code")
+    outputs = nodes.container(nb_element="cell_code", cell_index=1)
     outputs += nodes.container(nb_element="cell_code_output")
     for runtime, problems in ((0.0001, 1), (None, 1), (0.8, 0)):
         env.nb_metadata["page"]["exec_data"] = {"succeeded": True, "runtime": runtime}
@@ -254,7 +254,7 @@ BAD = {
     "- {ids: [C02], verdict: false, claim: a, truth: b, source: c, see: [nowhere]}\n"
     "two: []\n",
     "claims.md": "# Claims\n\n```{corrections} claims.yml one\n```\n",
-    "mute.md": NOTEBOOK % "" + "# Mute\n\n" + cell("x = 1"),
+    "mute.md": NOTEBOOK % "" + "# Mute\n\n" + cell("print(1)") + cell("x = 1"),
 }  # fmt: skip
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154"
@@ -285,7 +285,7 @@ def bad(tmp_path_factory) -> Built:
         ("claims.md", r"ERROR: corrections: C01: there is no section 'nowhere'"),
         ("claims.md", r"ERROR: corrections: claims.yml, \['C02'\]: its verdict is missing"),
         ("claims.md", r"ERROR: corrections: claims.yml: the group 'two' is not shown"),
-        ("mute.md", r"ERROR: none of its code cells has an output"),
+        ("mute.md", r"ERROR: cell 2 prints nothing: .* not-run"),
     ],
 )
 def test_a_broken_rule_ends_the_build(bad, page, message):

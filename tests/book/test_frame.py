@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from effnet_book import colab
 from tools import cover, serve
 
 import effnet_lib
@@ -91,9 +92,12 @@ def test_the_address_is_said_once(book):
     for path in (*ROOT.glob("*.md"), *ROOT.glob("chapters/*.md"), *ROOT.glob("appendices/**/*.md")):
         assert address not in path.read_text("utf-8"), f"write {{{{ repository }}}} in {path.name}"
     for path in book.rglob("*.html"):
-        assert "{{ repository }}" not in path.read_text("utf-8")
+        assert not re.search(r"\{\{ (repository|version|pinned)", path.read_text("utf-8"))
     article = soup(book, "index.html").select_one("article").text
-    assert f"git+{address}" in article and f"git clone {address}" in article
+    assert f"git clone {address}" in article
+    install = re.search(r"%pip .*?(?=\n\n|\Z)", article, re.S)[0].replace("\\\n", " ").splitlines()[0]
+    assert install.endswith(f" git+{address}@v{effnet_lib.__version__}") and "torchinfo==" in install
+    assert not list(colab.faults(install))
 
 
 # Cover, icon, previews ------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 import socket
@@ -13,12 +14,23 @@ import urllib.request
 import nbformat
 import pytest
 import readers
+import torch
 from playwright.sync_api import expect
 
 import effnet_lib
-from effnet_lib import count_cost, scale_variant
-from effnet_lib.explore.labs import TrainingLab
+from effnet_lib import build_model, count_cost, get_variant, scale_by, scale_variant, training_lab
+from effnet_lib.explore import depth, family
+from effnet_lib.explore.labs import STILL
+from effnet_lib.train.progressive import EPOCHS, progressive_stages, stage_at
 
+from . import test_block_explorers as block
+from . import test_network_explorer as network
+from . import test_recipe_explorers as recipe
+from . import test_roofline_explorer as roofline
+from . import test_se_explorers as se
+from . import test_training_explorers as training
+
+explorer_of = functools.cache(lambda name: getattr(effnet_lib, name)())  # some draw pictures first
 EXPLORERS = [name for name in effnet_lib._PUBLIC["explore"] if name.endswith("_explorer")]
 CELLS = [f"from effnet_lib import {name}\n{name}()" for name in EXPLORERS]
 CELLS += ["from effnet_lib import phi_lab\nphi_lab(0)", "from effnet_lib import training_lab\ntraining_lab()"]
@@ -108,16 +120,13 @@ def still_box(locator):
     while box != before:
         locator.scroll_into_view_if_needed()
         before = locator.bounding_box()
-        locator.page.wait_for_timeout(400)
+        locator.page.wait_for_timeout(200)
         box = locator.bounding_box()
     return box
 
 
-def test_an_explorer_follows_the_hand(opened):
-    """Dragged with the mouse; what it shows then is what the library counts."""
-    page, _ = opened
-    explorer = page.locator("effnet-phi-explorer")
-    slider = explorer.locator("input[type=range][name=phi]")
+def drag(page, slider) -> None:
+    """By the mouse along its track, to six tenths of it."""
     box = still_box(slider)
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + 14, middle)
@@ -125,39 +134,112 @@ def test_an_explorer_follows_the_hand(opened):
     for share in (0.2, 0.4, 0.6):
         page.mouse.move(box["x"] + share * box["width"], middle)
     page.mouse.up()
-    phi = float(slider.input_value())
-    assert 3 < phi < 5
-    cost = count_cost(scale_variant(phi))
-    assert explorer.locator("output[data-field=parameters]").get_attribute("data-value") == str(cost.parameters)
-    assert explorer.locator("output[data-field=multiply_adds]").get_attribute("data-value") == str(cost.multiply_adds)
+    share = slider.evaluate("(range) => (range.value - range.min) / (range.max - range.min)")
+    assert 0.4 < share < 0.8
 
 
-def test_every_explorer_answers(opened):
-    """Some control of each changes what is to be seen."""
+def counted(cost, *fields) -> dict:
+    return {field: getattr(cost, field) for field in fields}
+
+
+def block_rows(state) -> dict:
+    return {kind: block.block.cost_at(state, kind).parameters for kind in block.block.KINDS}
+
+
+def gates_text(state) -> str:
+    shown = explorer_of("gates_explorer").data["blocks"][state["gates_block"] - 1]
+    return f"Block {state['gates_block']} has {shown['channels']} gates"
+
+
+def family_text(state) -> str:
+    axis = next(axis for axis in family.AXES if axis[0] == state["fam_axis"])
+    best = family.choose(family.points(state["fam_view"], axis[0]), state["fam_budget"] * axis[3])[0]
+    return f"{family.display_name(best)}: {family.seen(best, state['fam_view'])[0].top1:.1f} %"
+
+
+def training_cards(state) -> dict:
+    epoch = explorer_of("training_explorer").data["epochs"][state["tr_epoch"] - 1]
+    return {"tr_train": epoch["train_loss"], "tr_validation": epoch["validation_loss"], "tr_right": epoch["right"]}
+
+
+def progressive_size(state) -> dict:
+    stages = progressive_stages(
+        state["prog_variant"], state["prog_rule"], stages=state["prog_stages"],
+        first_resolution=state["prog_first"], last_resolution=state["prog_last"],
+    )  # fmt: skip
+    return {"prog_size": stage_at(stages, state["prog_epoch"] - 1, EPOCHS).resolution}
+
+
+def augmentation_text(state) -> str:
+    return explorer_of("augmentation_explorer").data["ways"][state["ag_way"]]["levels"][state["ag_level"]]
+
+
+def inside_text(state) -> str:
+    place = explorer_of("inside_explorer").data["places"][state["in_stage"] - 1]
+    return f"Channel {place['shown'][int(state['in_channel'])]} of {place['name']} ({place['operator']})"
+
+
+#: Of each explorer a slider, and what the library makes of the state: figures by their fields, or words.
+SHOWN = {
+    "augmentation_explorer": ("ag_level", augmentation_text),
+    "block_explorer": ("mb_in", block_rows),
+    "budget_explorer": ("bud_gpus", training.expected),
+    "dimensions_explorer": ("dim_depth", lambda s: counted(
+        count_cost(scale_by(depth=s["dim_depth"], width=s["dim_width"], resolution=s["dim_resolution"])), "parameters", "multiply_adds", "activations")),
+    "family_explorer": ("fam_budget", family_text),
+    "gates_explorer": ("gates_block", gates_text),
+    "inside_explorer": ("in_stage", inside_text),
+    "network_explorer": ("walk_step", lambda s: dict(zip(network.COUNTS, network.steps(s["walk_network"])[s["walk_step"]][1]))),
+    "phi_explorer": ("phi", lambda s: counted(count_cost(scale_variant(s["phi"])), "parameters", "multiply_adds")),
+    "progressive_explorer": ("prog_epoch", progressive_size),
+    "recipe_explorer": ("rx_at", lambda s: dict(zip(("rx_peak", "rx_rate", "rx_steps"), recipe.expected(s)))),
+    "roofline_explorer": ("roof_batch", lambda s: {"seconds": roofline.library(s).seconds}),
+    "se_explorer": ("se_channels", lambda s: dict(zip(("se_parameters", "se_multiply_adds"), se.se_cost(
+        s["se_channels"], int(s["se_expansion"]), int(s["se_ratio"]), s["se_base"])))),
+    "stochastic_depth_explorer": ("sd_rate", lambda s: {"sd_depth": depth.expected_depth(s["sd_rate"]), "sd_expected": depth.expected(s["sd_rate"], s["sd_way"])}),
+    "training_explorer": ("tr_epoch", training_cards),
+}  # fmt: skip
+
+READ = """(explorer) => Object.fromEntries([
+  ...[...explorer.querySelectorAll("output[data-field]")].map((out) => [out.dataset.field, Number(out.dataset.value)]),
+  ...[...explorer.querySelectorAll("tr[data-kind]")].map((row) => [row.dataset.kind, Number(row.querySelector("td").dataset.value)]),
+])"""
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_an_explorer_follows_the_hand(opened, name):
+    """Dragged with the mouse; what it shows then is what the library counts."""
     page, _ = opened
-    for explorer in page.locator(".effnet-explorer").all():
-        before = explorer.locator(".effnet-live").inner_html()
-        slider = explorer.locator("input[type=range]").first
-        slider.scroll_into_view_if_needed()
-        slider.focus()
-        page.keyboard.press("End" if slider.input_value() != slider.get_attribute("max") else "Home")
-        assert explorer.locator(".effnet-live").inner_html() != before
+    slider, library = SHOWN[name]
+    explorer = page.locator(explorer_of(name).tag)
+    drag(page, explorer.locator(f"input[type=range][name={slider}]"))
+    expected = library(explorer.evaluate("(explorer) => explorer.state"))
+    if isinstance(expected, str):
+        assert expected in explorer.inner_text()
+    else:
+        shown = explorer.evaluate(READ)
+        assert {field: shown[field] for field in expected} == pytest.approx(expected, rel=1e-9)
 
 
 def lab(page, words: str):
     return page.locator(".jp-OutputArea-output, .output_area", has=page.locator(".effnet-lab", has_text=words)).last
 
 
-def test_the_phi_lab_follows_the_hand(opened):
-    page, _ = opened
-    box = lab(page, "torchinfo's summary")
+def drag_widget(page, box, share: float) -> None:
+    """The handle of a slider of ipywidgets, to a share of its track."""
     handle = box.locator(".noUi-handle")
     place, track = still_box(handle), box.locator(".noUi-target").bounding_box()
     y = place["y"] + place["height"] / 2
     page.mouse.move(place["x"] + place["width"] / 2, y)
     page.mouse.down()
-    page.mouse.move(track["x"] + 0.6 * track["width"], y, steps=5)
+    page.mouse.move(track["x"] + share * track["width"], y, steps=5)
     page.mouse.up()
+
+
+def test_the_phi_lab_follows_the_hand(opened):
+    page, _ = opened
+    box = lab(page, "torchinfo's summary")
+    drag_widget(page, box, 0.6)
     phi = float(box.locator(".widget-readout").inner_text())
     assert 2.5 < phi < 3.5  # from −3 to 7
     cost = count_cost(scale_variant(phi))
@@ -166,15 +248,23 @@ def test_the_phi_lab_follows_the_hand(opened):
     assert box.locator(".effnet-lab svg").count() == 1 and box.locator(".effnet-lab").count() == 1  # nothing piles up
 
 
-def test_the_training_lab_trains(opened):
+def test_the_training_lab_trains(opened, monkeypatch):
+    """As many steps as its slider is dragged to; what comes out is what the library makes of them here."""
     page, _ = opened
     box = lab(page, "Guessing alone")
     runs = box.locator("tbody tr")
     before = runs.count()
+    steps = box.locator(".widget-slider", has_text="steps")
+    drag_widget(page, steps, 0.15)
+    count = int(steps.locator(".widget-readout").inner_text())
+    assert 30 < count <= 60  # from 10 to 200, and from 30 at first
     box.get_by_role("button", name="Train").click()
     expect(runs).to_have_count(before + 1, timeout=PATIENCE)
     expect(runs.last).to_contain_text("%", timeout=PATIENCE)
-    assert f" {TrainingLab.first[1]}" in re.sub(r"\s+", " ", runs.last.inner_text())
+    monkeypatch.setenv(STILL, "1")
+    here = training_lab()
+    here.train(here.optimizers[0][1], here.first[0], count)
+    assert runs.last.locator("td").all_inner_texts() == re.findall("<td>(.*?)</td>", here.state())[-5:]
     assert box.locator(".effnet-lab svg").count() == 1
     box.get_by_role("button", name="Clear").click()
     expect(page.locator(".effnet-lab", has_text="No run yet")).to_be_visible(timeout=PATIENCE)
@@ -186,19 +276,21 @@ def test_the_speed_lab_measures(opened):
     box.locator("select").first.select_option("LITE0")
     box.get_by_role("button", name="Fold and time it").click()
     shown = page.locator(".effnet-lab", has_text="Measured here")
-    expect(shown).to_contain_text("LITE0, 1 image of 224 pixels", timeout=PATIENCE)
-    expect(shown).to_contain_text("optimised")
+    expect(shown).to_contain_text(f"LITE0, 1 image of {get_variant('lite0').resolution} pixels", timeout=PATIENCE)
+    norms = sum(isinstance(module, torch.nn.BatchNorm2d) for module in build_model("lite0").modules())
+    expect(shown).to_contain_text(f"Batch norms: {norms} as built, 0 optimised")
 
 
 def test_the_console_stays_silent(opened):
     _, said = opened
+    print(*dict.fromkeys(said), sep="\n@@ ")
     assert [text for text in said if not re.search(THEIR_OWN, text)] == []
 
 
 @pytest.mark.parametrize("name", EXPLORERS)
 def test_explorers_live_in_a_frame_of_their_own(browser, tmp_path, name):
     """As in Colab and VS Code: the output alone in a frame that may run scripts and nothing else."""
-    shown = getattr(effnet_lib, name)()._repr_html_()
+    shown = explorer_of(name)._repr_html_()
     page = browser.new_page()
     said = []
     page.on("console", lambda message: said.append(message.text))

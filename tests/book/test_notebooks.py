@@ -15,6 +15,7 @@ import nbformat
 import pytest
 import yaml
 import readers
+from bs4 import BeautifulSoup
 from effnet_book import colab
 from effnet_book.notebook import pinned
 from IPython.core.inputtransformer2 import TransformerManager
@@ -98,8 +99,19 @@ def test_training_chapters_ask_for_a_gpu_and_no_others(notebook):
     read = nbformat.read(notebook, as_version=4)
     front = notebook.with_suffix(".md").read_text("utf-8").split("---")[1]
     gpu = re.search(r"^gpu: true$", front, re.M) is not None
+    assert gpu == (notebook.stem in ("10_training_recipe", "11_train_on_gpu"))
     assert (read.metadata.get("accelerator") == "GPU") == gpu
     assert read.metadata["colab"].get("gpuType") == ("T4" if gpu else None)
+
+
+def test_equations_are_where_the_text_sends_its_reader(book, notebook):
+    """By the numbers of the published book, in which they run through all chapters."""
+    text = "".join(cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "markdown")
+    page = BeautifulSoup((book / "chapters" / f"{notebook.stem}.html").read_text("utf-8"), "html.parser")
+    links = page.select("article a.reference.internal[href^='#equation-']")
+    numbers = {link.text.strip(" ()") for link in links}
+    assert numbers <= (tags := set(re.findall(r"\\tag\{(\d+)\}", text)))
+    assert tags == {number.text.strip(" ()#¶") for number in page.select("article .eqno")}
 
 
 def test_a_small_edit_gives_a_small_difference(notebook):

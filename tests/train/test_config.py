@@ -26,6 +26,10 @@ WRONG = [
     ({"validation": "0"}, "validation must be between"),
     ({"seed": "-1"}, "seed must be between"),
     ({"seed": True}, "seed must be an integer, got True"),
+    ({"seed": 10**400}, "seed must be an integer of 64 bits"),
+    ({"lr_batch": "1" + "0" * 400}, "lr_batch must be an integer of 64 bits"),
+    ({"clip_norm": "inf"}, "clip_norm must be at least 1e-06 and finite, got inf"),
+    ({"data": "/tmp/\udcff"}, r"data must be text, got '/tmp/\\udcff'"),
 ]
 
 

@@ -1,6 +1,7 @@
 import functools
 import hashlib
 import http.server
+import os
 import pickle
 import tarfile
 import threading
@@ -175,9 +176,35 @@ def test_a_truncated_image_is_named(tmp_path, storage, workers):
     assert "\n" not in str(error.value)
 
 
-def test_no_such_data(tmp_path):
-    with pytest.raises(ConfigError, match="neither digits, cifar10 or cifar100 nor a folder"):
-        load_data(tiny_config(tmp_path / "nothing"))
+@pytest.mark.parametrize("name", ["nothing", "", "~nosuchuser/x", "x" * 300])
+def test_no_such_data(name):
+    with pytest.raises(ConfigError, match="^there is no folder '.*: give digits, cifar10, cifar100 or the path") as error:
+        load_data(tiny_config(name))
+    assert len(str(error.value)) < 250
+
+
+@pytest.mark.parametrize("storage", ["memory", "stream"])
+def test_pictures_that_are_traps_are_named(tmp_path, storage, monkeypatch):
+    tree, config = make_tree(tmp_path), tiny_config(tmp_path, storage=storage)
+    file = next((tree / "train" / "dark").iterdir())
+    for trap, message in ((b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\n", "PostScript"), (None, "bomb")):
+        if trap:
+            file.write_bytes(trap)
+        else:
+            make_tree(tmp_path / "again")
+            config = tiny_config(tmp_path / "again", storage=storage)
+            monkeypatch.setattr(data_module.Image, "MAX_IMAGE_PIXELS", 100)
+        with pytest.raises(RunError, match=f"cannot be read .*{message}"):
+            data = load_data(config)
+            list(StreamLoader(data.train, config, ALONE).epoch(0, 0, 16))
+
+
+def test_a_class_folder_with_a_name_that_is_no_text(tmp_path):
+    tree = make_tree(tmp_path)
+    for part in ("train", "test"):
+        os.rename(tree / part / "dark", os.fsencode(tree / part) + b"/\xff")
+    with pytest.raises(ConfigError, match=r"the class folder '\?' in .*train has a name that is no UTF-8"):
+        load_data(tiny_config(tree))
 
 
 def test_labels_out_of_range(tree):

@@ -77,10 +77,12 @@ def test_results_lists_and_compares(run, tmp_path, capsys):
     (tmp_path / "other.json").write_text("{}")
     worse = copy.deepcopy(record)
     worse["final"]["test_accuracy"] = 0.25
+    worse["device"]["name"] = "\x1b[2J\n"  # what would clear the terminal
     (tmp_path / "worse.json").write_text(json.dumps(worse))
     assert main(["results", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and "test %" in lines[0]
+    assert lines[2].endswith("?[2J?")
     assert "better.json" in lines[1] and "100.00" in lines[1] and "25.00" in lines[2] and "noise-16" in lines[1]
     assert main(["results", str(output), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["final"] == record["final"]
@@ -90,6 +92,7 @@ def test_results_lists_and_compares(run, tmp_path, capsys):
 @pytest.mark.parametrize("arguments, message", [
     (["results", "/no/such/place"], "there is no /no/such/place"),
     (["results"], "there is no runs"),
+    (["results", "x" * 300], "File name too long"),
 ])  # fmt: skip
 def test_results_without_records(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,7 @@
 import inspect
 import json
 import random
+import re
 import subprocess
 import sys
 
@@ -12,7 +13,8 @@ from tiny import make_tree, tiny_config
 
 from effnet_lib import Preprocessing, Weights, build_model, save_weights
 from effnet_lib.cli import main
-from effnet_lib.train import ConfigError, LivePlot, make_config, train
+from effnet_lib.packages import MissingPackage
+from effnet_lib.train import ConfigError, LivePlot, RunError, make_config, train
 from effnet_lib.train.checkpoint import load_latest
 from effnet_lib.train.config import make_variant
 from effnet_lib.train.engine import fit, training_step
@@ -147,7 +149,7 @@ def test_tensorboard(tree, tmp_path, monkeypatch):
     events.Reload()
     assert {"train/loss", "train/lr", "validation/accuracy"} <= set(events.Tags()["scalars"])
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ConfigError, match="pip install tensorboard"):
+    with pytest.raises(MissingPackage, match="pip install tensorboard"):
         train(tiny_config(tree), tmp_path / "other", quiet=True, tensorboard=True)
 
 
@@ -324,7 +326,9 @@ BAD = [
     (("--lr", "0"), "lr must be above 0"),
     (("--lr", "x"), "lr must be a number"),
     (("--variant", "b9"), "did you mean"),
-    (("--data", "/no/such"), "nor a folder of images"),
+    (("--data", "/no/such"), "there is no folder '/no/such': give digits, cifar10, cifar100 or the path"),
+    (("--set", "crop=pad", "--set", "pad=16"), "pad = 16 must be less than the side of the images, 16 pixels"),
+    (("--batch-size", "1", "--set", "output_stride=16"), "leaves batch norm one number for each channel"),
     (("--workers", "9999"), "more than the"),
     (("--device", "cuda:99"), "GPUs"),
     (("--batch-size", "4096"), "too few for one batch of 4096: try --batch-size"),
@@ -356,10 +360,46 @@ def test_faults_of_the_machine_are_one_line_and_status_1(tmp_path, capsys):
     file.write_bytes(file.read_bytes()[:200])
     (tmp_path / "c.json").write_text(tiny_config(tree).to_json())
     (tmp_path / "file").write_text("")
-    for output, message in ((tmp_path / "run", file.name), (tmp_path / "file" / "run", "cannot write to")):
+    for output, message in (
+        (tmp_path / "run", file.name),
+        (tmp_path / "file" / "run", "cannot write to"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ):
         assert main(["train", "--config", str(tmp_path / "c.json"), "--output", str(output)]) == 1
         out, err = capsys.readouterr()
         assert out == "" and message in err and err.count("\n") == 1
+
+
+def test_a_fault_of_ours_is_one_line_that_says_where(tree, tmp_path, capsys, monkeypatch):
+    from effnet_lib.train import engine
+
+    monkeypatch.setattr(engine, "fit", lambda run: {}["x"])
+    (tmp_path / "c.json").write_text(tiny_config(tree).to_json())
+    command = ["train", "--config", str(tmp_path / "c.json"), "--output", str(tmp_path / "run"), "--quiet"]
+    assert main(command) == 1
+    assert re.fullmatch(
+        r"effnet train: error: a fault in effnet_lib, KeyError in test_train.py, line \d+: 'x' .*\n", capsys.readouterr().err
+    )
+    monkeypatch.setenv("EFFNET_TRACEBACK", "1")
+    with pytest.raises(KeyError):
+        main([*command, "--resume"])
+
+
+def test_an_environment_that_torchrun_did_not_make(tree, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "x")
+    with pytest.raises(ConfigError, match="WORLD_SIZE=x, where torchrun sets a number"):
+        train(tiny_config(tree), tmp_path / "run", quiet=True)
+
+
+def test_data_that_does_not_fit_into_memory(tree, tmp_path, monkeypatch):
+    from effnet_lib.train import engine
+
+    def full(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(engine, "load_data", full)
+    with pytest.raises(RunError, match="out of memory"):
+        train(tiny_config(tree), tmp_path / "run", quiet=True)
 
 
 def test_printing_and_saving_settings(tmp_path, capsys):

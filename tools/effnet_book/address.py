@@ -1,7 +1,8 @@
 """Where the project lives: said once, in ``_config.yml``, and read from there.
 
 In a page ``{{ repository }}`` stands for the repository's address, in code and in links
-too. The book's own address is ``html: baseurl`` or, if that is not set, the one that GitHub
+too, ``{{ version }}`` for the library's version, and ``{{ pinned PACKAGE }}`` for a package at
+the version that the book is tested with. The book's own address is ``html: baseurl`` or, if that is not set, the one that GitHub
 Pages gives a repository. It is needed where a relative address will not do: in the previews
 that other sites make of a page, and on the page that stands for a missing one.
 """
@@ -38,7 +39,10 @@ def set_base(app: Sphinx, config: Config) -> None:
 
 
 def expand(app: Sphinx, docname: str, source: list[str]) -> None:
-    source[0] = source[0].replace("{{ repository }}", repository(app.config))
+    from .notebook import pinned
+
+    text = source[0].replace("{{ repository }}", repository(app.config)).replace("{{ version }}", effnet_lib.__version__)
+    source[0] = re.sub(r"\{\{ pinned ([\w-]+) \}\}", lambda found: f"{found[1]}=={pinned(found[1])}", text)
 
 
 def setup(app: Sphinx) -> None:

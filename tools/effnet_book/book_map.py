@@ -151,7 +151,7 @@ def setup(app: Sphinx) -> None:
     app.add_directive("book-map", BookMap)
     app.add_node(book_map_node)
     app.add_node(map_link)
-    app.connect("doctree-read", remember_minutes, priority=910)
+    app.connect("doctree-read", remember_minutes, priority=890)  # as chapter-head counts: before its text is there
     app.connect("doctree-read", number_in_the_sidebar, priority=910)
     app.connect("doctree-resolved", resolve)
     app.connect("env-merge-info", merge)

@@ -16,6 +16,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from . import cells
 from .links import linked
 from .problems import report
 
@@ -24,7 +25,7 @@ FIELDS = {"ids": list, "verdict": str, "claim": str, "truth": str, "source": str
 
 
 class shown_in(nodes.General, nodes.Inline, nodes.Element):
-    """Links to the sections that show a row: those that must be there, those in writing."""
+    """Links to the sections that show a row: those that must be there, those in writing; and to cells."""
 
 
 def wrong_with(row: dict) -> str | None:
@@ -32,7 +33,7 @@ def wrong_with(row: dict) -> str | None:
     for field, kind in FIELDS.items():
         if not isinstance(row.get(field), kind):
             return f"its {field} is missing, or no {kind.__name__}"
-    unknown = set(row) - set(FIELDS) - {"later"}
+    unknown = set(row) - set(FIELDS) - {"later", "cells"}
     if unknown:
         return f"it has an unknown field: {', '.join(sorted(unknown))}"
     if row["verdict"] not in VERDICTS:
@@ -85,7 +86,7 @@ class Corrections(SphinxDirective):
         box += truth
         foot = nodes.paragraph(classes=["source"])
         foot += self.inline(row["source"])
-        foot += shown_in(see=row["see"], later=row.get("later", []), row=", ".join(row["ids"]))
+        foot += shown_in(see=row["see"], later=row.get("later", []), cells=row.get("cells", []), row=", ".join(row["ids"]))
         box += foot
         return box
 
@@ -112,6 +113,14 @@ def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
                 links += [nodes.Text(" and " if links else "; shown in "), link]
             elif label in node["see"]:
                 report(app.env, docname, None, f"corrections: {node['row']}: there is no section {label!r}")
+        for i, name in enumerate(node["cells"]):
+            page = cells.page_of(app, name)
+            if page is None:
+                report(app.env, docname, None, f"corrections: {node['row']}: there is no cell {name!r}")
+                continue
+            uri = f"{app.builder.get_relative_uri(docname, page)}#{name}"
+            links += [nodes.Text(" and " if i else "; computed by " if links else "; "),
+                      nodes.reference("", "another cell" if i else "a cell", refuri=uri, internal=True, classes=["cell-link"])]  # fmt: skip
         node.replace_self(links)
 
 

@@ -1,6 +1,6 @@
 """Rules that a page must keep, or the book is not built.
 
-* A page with code cells has run: its recorded time is not nothing, and some cell gave an
+* A page with code cells has run: its recorded time is not nothing, and every cell gave an
   output. Otherwise the front matter says why: ``not-run: "the reason, in a sentence"``.
 * A code cell has at most 25 lines.
 * Every picture has alternative text that tells what it shows. On a code cell:
@@ -63,10 +63,10 @@ def check_execution(app: Sphinx, docname: str, cells: list[nodes.container]) -> 
         report(app.env, docname, None, "its code cells did not run" + excuse)
     elif data["succeeded"] and (data["runtime"] or 0) < LEAST_SECONDS:
         report(app.env, docname, None, f"its code cells ran in {data['runtime']} s" + excuse)
-    outputs = [n for cell in cells for n in cell.findall(nodes.container)
-               if n.get("nb_element") == "cell_code_output"]  # fmt: skip
-    if not outputs:
-        report(app.env, docname, None, "none of its code cells has an output" + excuse)
+    for cell in cells:
+        if not any(n.get("nb_element") == "cell_code_output" for n in cell.findall(nodes.container)):
+            report(app.env, docname, cell.line,
+                   f"cell {cell['cell_index']} prints nothing: end it with what shows that it works{excuse}")  # fmt: skip
 
 
 def check_lengths(app: Sphinx, docname: str) -> None:

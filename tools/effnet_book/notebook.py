@@ -114,10 +114,11 @@ class Writer:
 
     Args:
         resolve: gives the address of a link target in the published book.
+        equations: the numbers of the page's equations in the book, by their ids.
     """
 
-    def __init__(self, resolve):
-        self.resolve = resolve
+    def __init__(self, resolve, equations):
+        self.resolve, self.equations = resolve, equations
         self.cells: list[dict] = []
         self.pending: list[str] = []
         self.place = ["start"]  # the sections around, for the ids of cells
@@ -184,7 +185,7 @@ class Writer:
         if isinstance(node, nodes.paragraph):
             return self.inline(node)
         if isinstance(node, nodes.math_block):
-            tag = rf" \tag{{{node['number']}}}" if node.get("number") else ""
+            tag = rf" \tag{{{'.'.join(map(str, self.equations[node['ids'][0]]))}}}" if node.get("number") else ""
             latex = macros(node.astext().strip())
             return f"$$\n{latex}{tag}\n$$"
         if isinstance(node, nodes.literal_block):
@@ -415,7 +416,7 @@ def make_notebook(app: Sphinx, docname: str, doctree: nodes.document) -> dict:
             return None  # within the page: the words alone
         return target if urlsplit(target).scheme else urljoin(here, target)
 
-    writer = Writer(resolve)
+    writer = Writer(resolve, app.env.toc_fignumbers.get(docname, {}).get("displaymath", {}))
     cells = writer.page(doctree)
     gpu = app.env.metadata[docname].get("gpu")
     packages = [name.strip() for name in app.env.metadata[docname].get("packages", "").split(",") if name.strip()]

@@ -1,0 +1,167 @@
+"""What holds for every explorer of the built book, found by its element: names, room for a finger,
+words for a screen reader, typed values, the address, Reset."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from .conftest import BOOK, pages
+
+EXPLORERS = [
+    pytest.param(path, tag, id=f"{tag.removeprefix('effnet-').removesuffix('-explorer')}-{path.rsplit('/', 1)[-1]}")
+    for path in pages(made=False)
+    for tag in dict.fromkeys(re.findall(r"<(effnet-[a-z-]+-explorer)\b", (BOOK / path).read_text("utf-8")))
+] or [pytest.param("no-page", "no-explorer")]  # without a build the fixture of the book fails and says so
+every_explorer = pytest.mark.parametrize("path, tag", EXPLORERS)
+
+#: Opens what is folded, and makes choices until each control is to be seen; names those that stay hidden.
+REVEAL = """(explorer) => {
+  explorer.querySelectorAll("details").forEach((box) => { box.open = true; });
+  const hidden = () => [...explorer.live.querySelectorAll("[data-control]")].filter((box) => !box.checkVisibility());
+  for (const radio of explorer.live.querySelectorAll("input[type=radio]")) {
+    const before = hidden().length, was = explorer.state;
+    if (!before) break;
+    radio.click();
+    if (hidden().length >= before) explorer.set({ ...was });
+  }
+  return hidden().map((box) => box.dataset.control);
+}"""
+
+SMALL = """(explorer) => [...explorer.live.querySelectorAll("button, input, select, textarea, summary")].filter((target) => {
+  const { width, height } = target.getBoundingClientRect();
+  return target.checkVisibility() && (width < 24 || height < 24);
+}).map((target) => target.outerHTML)"""
+
+#: Takes a control elsewhere, as a hand would.
+CHANGE = """(explorer, name) => {
+  const box = explorer.live.querySelector(`[data-control=${name}]`), range = box.querySelector("input[type=range]");
+  if (!range) return [...box.querySelectorAll("input[type=radio]")].findLast((radio) => !radio.checked).click();
+  range.value = Number(range.value) === Number(range.max) ? range.min : range.max;
+  range.dispatchEvent(new Event("input", { bubbles: true }));
+}"""
+
+#: Types into the field of a control; what stands there then, its limits, and what is told.
+TYPE = """(explorer, [name, typed]) => {
+  const field = explorer.live.querySelector(`[data-control=${name}] input[type=number]`);
+  field.value = typed === "low" ? field.min - 1 : typed === "high" ? Number(field.max) + 1 : typed;
+  field.dispatchEvent(new Event("change", { bubbles: true }));
+  const note = explorer.live.querySelector(".effnet-note");
+  return [Number(field.value), Number(field.min), Number(field.max), note.checkVisibility() ? note.textContent : ""];
+}"""
+
+#: All that is to be seen in it, as far as it is text or the value of a control.
+FACE = """(explorer) => JSON.stringify([explorer.state,
+  [...explorer.live.children].filter((part) => part !== explorer.status).map((part) => part.innerText),
+  [...explorer.live.querySelectorAll("input")].map((input) => input.type === "radio" ? input.checked : input.value)])"""
+
+
+@pytest.fixture
+def opened(visit):
+    """Opens an explorer of the book: the page and the element."""
+
+    def opened(path, tag, **options):
+        page = visit(reduced_motion="reduce", **options).open(path)
+        explorer = page.locator(f"{tag}[data-live]").first
+        explorer.scroll_into_view_if_needed()
+        before, face = None, ""
+        while face != before:  # observers of sizes and decoded pictures answer a little later
+            page.wait_for_timeout(100)
+            before, face = face, explorer.evaluate(FACE)
+        return page, explorer
+
+    return opened
+
+
+def controls(explorer, part: str = "input") -> list[str]:
+    """The names of its controls, or of those that hold ``part``."""
+    return explorer.evaluate(
+        "(e, part) => [...e.live.querySelectorAll('[data-control]')].filter((box) => box.querySelector(part)).map((box) => box.dataset.control)",
+        part,
+    )
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@every_explorer
+def test_controls_have_names_and_room_for_a_finger(opened, path, tag, width):
+    page, explorer = opened(path, tag, viewport={"width": width, "height": 740})
+    assert controls(explorer)
+    assert explorer.evaluate(REVEAL) == []
+    # The names that the browser hands to a screen reader.
+    session = page.context.new_cdp_session(page)
+    found = session.send("Runtime.evaluate", {"expression": f"document.querySelector('{tag}').live"})
+    nodes = session.send("Accessibility.queryAXTree", {"objectId": found["result"]["objectId"]})["nodes"]
+    reached = [node for node in nodes for each in node.get("properties", ()) if each["name"] == "focusable"]
+    assert len(reached) >= len(controls(explorer))
+    assert [node for node in reached if not node["name"]["value"].strip()] == []
+    assert explorer.evaluate(SMALL) == []
+
+
+@every_explorer
+def test_changes_are_announced(opened, path, tag):
+    page, explorer = opened(path, tag)
+    region = explorer.locator("[aria-live=polite]")
+    assert region.count() == 1
+    assert explorer.evaluate(REVEAL) == []
+    first = explorer.evaluate("(e) => ({ ...e.state })")
+    for name in controls(explorer):
+        explorer.evaluate("(e, first) => e.set(first)", first)
+        page.wait_for_timeout(300)
+        before = region.text_content()
+        explorer.evaluate(CHANGE, name)
+        page.wait_for_timeout(300)
+        words = region.text_content()
+        assert words and words == explorer.evaluate("(e) => e.words()"), name
+        print(name, words != before)
+
+
+@every_explorer
+def test_typed_values_are_clamped_and_explained(opened, path, tag):
+    _, explorer = opened(path, tag)
+    assert explorer.evaluate(REVEAL) == []
+    for name in controls(explorer, "input[type=number]"):
+        for typed in ("low", "high", ""):
+            value, low, high, note = explorer.evaluate(TYPE, [name, typed])
+            assert value == (low if typed == "low" else high), name
+            assert "goes from" in note and f"it is now {value:.12g}." in note, name
+        assert explorer.evaluate(TYPE, [name, str(high)]) == [high, low, high, ""], name  # nothing to explain
+
+
+@every_explorer
+def test_a_bad_address_is_harmless(opened, path, tag):
+    """Neither when it is opened nor when it comes later; the visit hears what the console is told."""
+    page, explorer = opened(path, tag)
+    first, names = explorer.evaluate(FACE), controls(explorer)
+    for bad in ("abc", "", "NaN", "1e999", "%E0%A4%A", "-1e9", "1e9"):
+        page.evaluate("""(hash) => new Promise((done) => {
+          window.addEventListener("hashchange", () => done(), { once: true });
+          location.hash = hash;
+        })""", "&".join(f"{name}={bad}" for name in names))  # fmt: skip
+        if "e9" not in bad or "99" in bad:
+            assert explorer.evaluate(FACE) == first, bad
+        assert explorer.evaluate("""(e) => [...e.live.querySelectorAll("input:invalid")].map((input) => input.outerHTML)""") == []
+        assert not re.search("NaN|undefined|Infinity", explorer.inner_text()), bad
+    page.evaluate("(hash) => history.replaceState(null, '', hash)", "#" + "&".join(f"{name}=abc" for name in names))
+    page.reload()
+    assert page.evaluate("location.hash").count("abc") == len(names)
+    page.wait_for_timeout(100)
+    assert explorer.evaluate(FACE) == first
+
+
+@every_explorer
+def test_reset_restores_the_first_state(opened, path, tag):
+    page, explorer = opened(path, tag)
+    first = explorer.evaluate(FACE)
+    assert explorer.evaluate(REVEAL) == []
+    explorer.evaluate("(e) => e.live.querySelectorAll('button').forEach((button) => button.click())")
+    for name in controls(explorer):
+        explorer.evaluate(CHANGE, name)
+    assert explorer.evaluate(FACE) != first
+    page.wait_for_function("location.hash.includes('=')")
+    explorer.get_by_role("button", name="Reset", exact=True).click()
+    explorer.evaluate("(e) => e.querySelectorAll('details').forEach((box) => { box.open = false; })")
+    page.wait_for_function("location.hash === ''")
+    page.wait_for_timeout(700)  # what plays sees at its next step that it is at its end
+    assert json.loads(explorer.evaluate(FACE)) == json.loads(first)
