@@ -45,8 +45,8 @@ TIME = """async ([tag, name, rounds]) => {
     explorer.set(first);
     radio.click();
   }
-  const range = name !== "buttons" && box.querySelector("input[type=range]");
-  const low = Number(range.min), step = Number(range.step), steps = Math.round((range.max - low) / step);
+  const range = name === "buttons" ? null : box.querySelector("input[type=range]");
+  const low = Number(range?.min), step = Number(range?.step), steps = Math.round((range?.max - low) / step);
   const keys = [...box.querySelectorAll(name === "buttons" ? "button:not([class*=play])" : "input[type=radio]")];
   for (let i = 0; i < rounds; i++) {
     const at = i % (2 * steps);  // up and down again

@@ -129,15 +129,6 @@ def test_the_chart_can_be_dragged(open_page):
     assert page.evaluate(OUTPUTS)["prog_size"] in (243, 300)
 
 
-def test_typed_values_are_clamped_and_explained(open_page):
-    page = open_page()
-    number = page.locator("[data-control=prog_last] input[type=number]")
-    for typed, value, why in (("260", 260, ""), ("1000", 384, "from 256 to 384"), ("", 384, "it is now 384")):
-        number.fill(typed)
-        number.press("Enter")
-        assert why in page.locator(".effnet-note").inner_text() and float(number.input_value()) == value
-
-
 def test_said_to_a_screen_reader(open_page):
     page = open_page("#prog_epoch=90")
     page.evaluate(SET, {"prog_epoch": 340})
@@ -151,9 +142,6 @@ def test_said_to_a_screen_reader(open_page):
 def test_fits(open_page, width):
     page = open_page("#prog_variant=v2_l&prog_last=380&prog_epoch=300", viewport={"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    small = page.evaluate("""() => [...document.querySelectorAll("button, .effnet-choice span, input[type=range]")]
-      .filter((b) => b.getBoundingClientRect().height < 24).length""")
-    assert small == 0
 
 
 def test_without_scripts_the_tables_stand(open_saved, address):

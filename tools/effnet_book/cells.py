@@ -1,6 +1,7 @@
-"""An id for every code cell, so that a link can lead to it: ``SECTION-cell-N``.
+"""An id for every code cell, so that a link can lead to it: ``LABEL-cell-N``.
 
-N counts the cells of the innermost section around it, from 1; solutions count too.
+LABEL is that of the innermost labelled section around the cell, which no other page has; N counts
+the cells of that section from 1, those of unlabelled sections within it and of solutions too.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ CELLS = "cells"  # in a page's metadata, which is kept with it from build to bui
 
 
 def name_cells(app: Sphinx, doctree: nodes.document) -> None:
+    labels = {doctree.nameids[name] for name, explicit in doctree.nametypes.items() if explicit}
     counts: Counter[str] = Counter()
     names = []
     for cell in doctree.findall(nodes.container):
         if cell.get("nb_element") != "cell_code":
             continue
-        section = cell.parent
-        while section.parent is not None and not (isinstance(section, nodes.section) and section["ids"]):
-            section = section.parent
-        place = next((name for name in section["ids"] if not name.startswith("id")), "page")
+        section, place = cell.parent, None
+        while section is not None and place is None:
+            known = section["ids"] if isinstance(section, nodes.section) else ()
+            place, section = next((name for name in known if name in labels), None), section.parent
+        if place is None:
+            continue
         counts[place] += 1
         names.append(f"{place}-cell-{counts[place]}")
         cell["ids"].append(names[-1])
