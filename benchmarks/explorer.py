@@ -6,8 +6,8 @@
 Of each explorer every slider is swept through its positions, and every choice and the buttons
 are pressed in turn, on a page of its own and in the built chapters. With reduced motion the
 drawing is finished inside the event as well; otherwise it may glide on in the frames that
-follow, whose script time is measured too. Goal for both: a median under 4 ms, the 95th
-percentile under 8 ms; where it is missed the exit status is 1.
+follow, whose script time is measured too. Goal for sliders, which send many events a second:
+a median under 4 ms, the 95th percentile under 8 ms; where one misses it, the exit status is 1.
 """
 
 import argparse
@@ -29,17 +29,18 @@ MEDIAN, P95 = 4, 8  # milliseconds
 #: What can be timed: the controls by their names, and the buttons together.
 CONTROLS = """(tag) => {
   const { live } = document.querySelector(tag);
-  const names = [...live.querySelectorAll("[data-control]")].map((box) => box.dataset.control);
-  return live.querySelector("button") ? [...names, "buttons"] : names;
+  const names = [...live.querySelectorAll("[data-control]")]
+    .map((box) => [box.dataset.control, box.querySelector("input[type=range]") ? "slider" : "choice"]);
+  return live.querySelector("button") ? [...names, ["buttons", "buttons"]] : names;
 }"""
 
 TIME = """async ([tag, name, rounds]) => {
   const explorer = document.querySelector(tag), { live } = explorer, times = [], frames = [];
   const drawing = explorer.drawing ?? explorer, draw = drawing.step?.bind(drawing);
   if (draw) drawing.step = () => { const start = performance.now(); draw(); frames.push(performance.now() - start); };
-  live.querySelectorAll("details").forEach((part) => { part.open = true; });
   explorer.set(explorer.defaults);
   const box = name === "buttons" ? live : live.querySelector(`[data-control=${name}]`), first = { ...explorer.state };
+  for (let part = box; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
   for (const radio of live.querySelectorAll("input[type=radio]")) { // some controls wait for a choice
     if (box.checkVisibility()) break;
     explorer.set(first);
@@ -63,10 +64,10 @@ TIME = """async ([tag, name, rounds]) => {
 }"""
 
 
-def places(folder: Path):
+def places(folder: Path, only: list[str] | None):
     """Each explorer's element, and the pages to time it on."""
     for name in effnet_lib._PUBLIC["explore"]:
-        if name.endswith("_explorer"):
+        if name.endswith("_explorer") and (only is None or name.removesuffix("_explorer") in only):
             explorer = getattr(effnet_lib, name)()
             built = [path.resolve() for path in sorted(CHAPTERS.glob("*.html")) if f"<{explorer.tag} " in path.read_text("utf-8")]
             if not built:
@@ -78,6 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.explorer", description=__doc__.splitlines()[0])
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the record")
     parser.add_argument("--rounds", type=int, default=200, help="events for each control (default: 200)")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these explorers, such as phi (default: all)")
     arguments = parser.parse_args()
     arguments.cpu_time, arguments.threads = False, None
     recorder = Recorder("benchmarks.explorer", "effnet-explorer-1", arguments)
@@ -85,13 +87,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=ensure_browser(), args=["--no-sandbox"])
         version = f"{browser.browser_type.name} {browser.version}"
-        for tag, paths in places(Path(folder)):
+        for tag, paths in places(Path(folder), arguments.only):
             for where, path in paths.items():
                 for motion in ("reduce", "no-preference"):
                     page = browser.new_page(reduced_motion=motion, viewport={"width": 1280, "height": 900})
                     page.goto(path.as_uri())
                     page.wait_for_timeout(500)
-                    for control in page.evaluate(CONTROLS, tag):
+                    for control, kind in page.evaluate(CONTROLS, tag):
                         for what, times in page.evaluate(TIME, [tag, control, arguments.rounds]).items():
                             if len(times) < 2:
                                 continue  # nothing glides
@@ -99,16 +101,16 @@ def main() -> None:
                             line = (f"{tag.split('-')[1]} {control}, {where}, motion {motion}: {what}".ljust(84)
                                     + f" median {median:5.2f} ms   95th percentile {p95:5.2f} ms")  # fmt: skip
                             print(line, flush=True)
-                            if median >= MEDIAN or p95 >= P95:
+                            if kind == "slider" and (median >= MEDIAN or p95 >= P95):
                                 missed.append(line)
                             results.append({
-                                "explorer": tag, "control": control, "page": where, "motion": motion, "what": what,
+                                "explorer": tag, "control": control, "kind": kind, "page": where, "motion": motion, "what": what,
                                 "times": len(times), "median_ms": round(median, 3), "p95_ms": round(p95, 3),
                             })  # fmt: skip
                     page.close()
     recorder.write(browser=version, goal={"median_ms": MEDIAN, "p95_ms": P95}, controls=results)
     if missed:
-        sys.exit("\n".join([f"missed, a median under {MEDIAN} ms and a 95th percentile under {P95} ms:", *missed]))
+        sys.exit("\n".join([f"missed by these sliders, a median under {MEDIAN} ms and a 95th percentile under {P95} ms:", *missed]))
 
 
 if __name__ == "__main__":

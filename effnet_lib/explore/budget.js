@@ -83,7 +83,9 @@
     }
 
     words() {
-      return `${this.long} on the clock, ${this.cards.gpu_hours.textContent} GPU-hours, price ${this.cards.cost.textContent}.`;
+      const card = (name) => this.cards[name].textContent;
+      return `${this.long} on the clock, ${card("gpu_hours")} GPU-hours, price ${card("cost")}; ${card("disk_bytes")} on disk, ` +
+        `${card("read_bytes_per_second")} to be read, ${card("operations_per_second")} of arithmetic on each GPU.`;
     }
   }
 
