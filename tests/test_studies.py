@@ -16,7 +16,7 @@ def made_up(variant, resolution, multiply_adds, seed, accuracy):
     )  # fmt: skip
     return {
         "schema": "effnet-record-1", "command": "made up", "commit": None, "started": "", "finished": "", "seed": seed,
-        "config": {"variant": variant},
+        "config": {"recipe": "cifar", "variant": variant},
         "dataset": {"id": "", "sha256": "", "hash_of": "", "classes": [], "train": 0, "validation": 0, "test": 0},
         "model": {"variant": variant, "parameters": 1, "multiply_adds": multiply_adds, "resolution": resolution,
                   "output_stride": 8},

@@ -101,12 +101,20 @@ def test_controls_have_names_and_room_for_a_finger(opened, path, tag, width):
 
 
 @every_explorer
-def test_changes_are_announced(opened, path, tag):
-    """After each change the region says the state in words; they differ unless nothing that they say did."""
+def test_it_speaks_corrects_and_begins_again(opened, path, tag):
+    """Three things on one visit: a page takes longer to open than to be asked."""
     page, explorer = opened(path, tag)
+    first = explorer.evaluate(FACE)
+    assert explorer.evaluate(REVEAL) == []
+    changes_are_announced(explorer)
+    typed_values_are_clamped_and_explained(explorer)
+    reset_restores_the_first_state(page, explorer, first)
+
+
+def changes_are_announced(explorer):
+    """After each change the region says the state in words; they differ unless nothing that they say did."""
     region = explorer.locator("[aria-live=polite]")
     assert region.count() == 1
-    assert explorer.evaluate(REVEAL) == []
     first, told = explorer.evaluate("(e) => ({ ...e.state })"), set()
     for name in controls(explorer):
         before = explorer.evaluate("(e, first) => { e.set(first); e.status.textContent = ''; return e.words(); }", first)
@@ -116,18 +124,29 @@ def test_changes_are_announced(opened, path, tag):
         assert words.strip(), name
         told |= {name} if words != before else set()
     assert told
+    explorer.evaluate("(e, first) => e.set(first)", first)
 
 
-@every_explorer
-def test_typed_values_are_clamped_and_explained(opened, path, tag):
-    _, explorer = opened(path, tag)
-    assert explorer.evaluate(REVEAL) == []
+def typed_values_are_clamped_and_explained(explorer):
     for name in controls(explorer, "input[type=number]"):
         for typed in ("low", "high", ""):
             value, low, high, note = explorer.evaluate(TYPE, [name, typed])
             assert value == (low if typed == "low" else high), name
             assert "goes from" in note and f"it is now {value:.12g}." in note, name
         assert explorer.evaluate(TYPE, [name, str(high)]) == [high, low, high, ""], name  # nothing to explain
+
+
+def reset_restores_the_first_state(page, explorer, first):
+    explorer.evaluate("(e) => e.live.querySelectorAll('button').forEach((button) => button.click())")
+    for name in controls(explorer):
+        explorer.evaluate(CHANGE, name)
+    assert explorer.evaluate(FACE) != first
+    page.wait_for_function("location.hash.includes('=')")
+    explorer.get_by_role("button", name="Reset", exact=True).click()
+    explorer.evaluate("(e) => e.querySelectorAll('details').forEach((box) => { box.open = false; })")
+    page.wait_for_function("location.hash === ''")
+    page.wait_for_timeout(700)  # what plays sees at its next step that it is at its end
+    assert json.loads(explorer.evaluate(FACE)) == json.loads(first)
 
 
 @every_explorer
@@ -149,20 +168,3 @@ def test_a_bad_address_is_harmless(opened, path, tag):
     assert page.evaluate("location.hash").count("abc") == len(names)
     page.wait_for_timeout(100)
     assert explorer.evaluate(FACE) == first
-
-
-@every_explorer
-def test_reset_restores_the_first_state(opened, path, tag):
-    page, explorer = opened(path, tag)
-    first = explorer.evaluate(FACE)
-    assert explorer.evaluate(REVEAL) == []
-    explorer.evaluate("(e) => e.live.querySelectorAll('button').forEach((button) => button.click())")
-    for name in controls(explorer):
-        explorer.evaluate(CHANGE, name)
-    assert explorer.evaluate(FACE) != first
-    page.wait_for_function("location.hash.includes('=')")
-    explorer.get_by_role("button", name="Reset", exact=True).click()
-    explorer.evaluate("(e) => e.querySelectorAll('details').forEach((box) => { box.open = false; })")
-    page.wait_for_function("location.hash === ''")
-    page.wait_for_timeout(700)  # what plays sees at its next step that it is at its end
-    assert json.loads(explorer.evaluate(FACE)) == json.loads(first)

@@ -120,7 +120,7 @@ def resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
                 continue
             uri = f"{app.builder.get_relative_uri(docname, page)}#{name}"
             links += [nodes.Text(" and " if i else "; computed by " if links else "; "),
-                      nodes.reference("", "another cell" if i else "a cell", refuri=uri, internal=True, classes=["cell-link"])]  # fmt: skip
+                      nodes.reference("", "this one" if i else "this cell", refuri=uri, internal=True, classes=["cell-link"])]  # fmt: skip
         node.replace_self(links)
 
 
