@@ -174,9 +174,11 @@
       this.most = make(svg, "text", "most");
       this.rows = Array.from({ length: samples }, () => ({
         start: make(svg, "path", "flow"),
-        cells: blocks.map(() => ({ line: make(svg, "path", "flow") })).map((cell) => ({ ...cell, box: make(svg, "rect"), cut: make(svg, "path", "cross") })),
+        cells: blocks.map(() => ({ line: make(svg, "path", "flow") })),
         out: make(svg, "text", "out"),
       }));
+      const boxes = make(svg, "g", "boxes"); // one element, so that one animation sweeps through them all
+      for (const { cells } of this.rows) for (const cell of cells) Object.assign(cell, { box: make(boxes, "rect"), cut: make(boxes, "path", "cross") });
       this.stages = [...new Set(blocks.map(({ stage }) => stage))].map((stage) => {
         const members = blocks.flatMap((block, i) => (block.stage === stage ? [i] : []));
         return { stage, middle: (members[0] + members[members.length - 1] + 1) / 2, first: members[0], text: make(svg, "text"), rule: make(svg, "path", "rule") };
@@ -257,7 +259,6 @@
           give(box, "class", !skip ? "fixed" : lost && way !== "skip" ? "dropped" : "kept");
           give(cut, "class", lost && way === "skip" ? "cross" : "cross none");
           give(line, "style", `stroke-width:${thickness(value)}`);
-          give(box, "style", `--i:${i}`);
         });
         put(out, sample[last].value.toFixed(1));
       });

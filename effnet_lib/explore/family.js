@@ -269,6 +269,10 @@
       const seconds = network.times["as built"]?.[1], fast = network.times.optimised?.[1];
       put(this.parts.costs, `${number(network.parameters / 1e6)} M parameters; at ${resolution} pixels ${multiplyAdds ? `${number(multiplyAdds / 1e9)} G multiply-adds` : "uncounted multiply-adds"}` +
         (seconds ? `; ${number(1e3 * seconds)} ms${fast ? `, optimised ${number(1e3 * fast)} ms` : ""}` : ""));
+      const top1 = network.figures[edition][0];
+      put(this.parts.source, `${top1.toFixed(1)} ± ${Family.error(top1, images).toFixed(1)} (standard error). Source: ${editions[edition][1]}.`);
+      if (this.listed === `${key} ${edition}`) return;
+      this.listed = `${key} ${edition}`;
       const rows = Object.entries(network.figures).map(([name, [top1]]) => {
         const item = document.createElement("li");
         item.className = name === edition ? "now" : "";
@@ -279,8 +283,6 @@
         return item;
       });
       this.parts.figures.replaceChildren(...rows);
-      const top1 = network.figures[edition][0];
-      put(this.parts.source, `${top1.toFixed(1)} ± ${Family.error(top1, images).toFixed(1)} (standard error). Source: ${editions[edition][1]}.`);
     }
 
     words() {
@@ -334,7 +336,9 @@
 
     scale(axis) {
       this.axis = axis;
-      if (!this.width) return;
+      const drawn = `${axis.key} ${this.width}`;
+      if (!this.width || this.drawn === drawn) return;
+      this.drawn = drawn;
       const { left, right, top, bottom } = this.inner, parts = [];
       const text = (x, y, anchor, words) => parts.push(`<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${words}</text>`);
       let path = "";

@@ -323,10 +323,11 @@
           create(group, "text", { x: x(i), y: top - 8 }).textContent = s.stage;
         }
         const bar = Math.max(2, Math.min(18, step * 0.62));
-        s.here.forEach((value, count) => {
+        const bars = s.here.map((value, count) => {
           const tall = value ? Math.max(1, (value / most[count]) * (row - 17)) : 0;
-          create(group, "rect", { class: "bar", x: x(i) - bar / 2, y: top + (count + 1) * row - 1 - tall, width: bar, height: tall });
+          return `M${(x(i) - bar / 2).toFixed(1)} ${top + (count + 1) * row - 1}v${-tall.toFixed(1)}h${bar.toFixed(1)}v${tall.toFixed(1)}z`;
         });
+        create(group, "path", { class: "bar", d: bars.join("") });
         return group;
       });
       walk.forEach((_, i) => this.mark(i));

@@ -215,7 +215,7 @@ def test_a_draw_sweeps_through_only_where_motion_is_welcome(open_page):
     for motion, name in (("no-preference", "sd-"), ("reduce", "none")):
         page = open_page("depth", reduced_motion=motion)
         page.get_by_role("button", name="Draw a batch").click()
-        animation = page.evaluate("getComputedStyle(document.querySelector('.sd-batch .kept')).animationName")
+        animation = page.evaluate("getComputedStyle(document.querySelector('.sd-batch .boxes')).animationName")
         assert animation.startswith(name)
 
 

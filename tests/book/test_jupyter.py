@@ -193,7 +193,7 @@ SHOWN = {
     "phi_explorer": ("phi", lambda s: counted(count_cost(scale_variant(s["phi"])), "parameters", "multiply_adds")),
     "progressive_explorer": ("prog_epoch", progressive_size),
     "recipe_explorer": ("rx_at", lambda s: dict(zip(("rx_peak", "rx_rate", "rx_steps"), recipe.expected(s)))),
-    "roofline_explorer": ("roof_batch", lambda s: {"seconds": roofline.library(s).seconds}),
+    "roofline_explorer": ("roof_batch", lambda s: {"seconds": roofline.computed(s).seconds}),
     "se_explorer": ("se_channels", lambda s: dict(zip(("se_parameters", "se_multiply_adds"), se.se_cost(
         s["se_channels"], int(s["se_expansion"]), int(s["se_ratio"]), s["se_base"])))),
     "stochastic_depth_explorer": ("sd_rate", lambda s: {"sd_depth": depth.expected_depth(s["sd_rate"]), "sd_expected": depth.expected(s["sd_rate"], s["sd_way"])}),

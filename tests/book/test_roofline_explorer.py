@@ -32,7 +32,7 @@ def open_page(open_saved, address):
     return partial(open_saved, address)
 
 
-def library(state):
+def computed(state):
     """The same setting in Python."""
     if state["roof_machine"] == "yours":
         peak, bandwidth = 1e9 * state["roof_peak"], 1e9 * state["roof_bandwidth"]
@@ -48,7 +48,7 @@ def library(state):
 def assert_shows(page, **state):
     shown = page.evaluate(READ)
     assert shown["state"] == shown["state"] | state
-    bound = library(shown["state"])
+    bound = computed(shown["state"])
     assert float(shown["cards"]["seconds"]) == pytest.approx(bound.seconds, rel=1e-12)
     assert float(shown["cards"]["computing"]) == pytest.approx(bound.multiply_adds / bound.peak, rel=1e-12)
     assert float(shown["cards"]["moving"]) == pytest.approx(bound.bytes / bound.bandwidth, rel=1e-12)
@@ -166,7 +166,7 @@ def test_the_band_adds_up_to_the_whole(open_page):
           return [band.edges, rows, band.left, band.right];
         }"""
     )
-    bound = library(page.evaluate(READ)["state"])
+    bound = computed(page.evaluate(READ)["state"])
     assert edges[-1] == pytest.approx(right, abs=0.01)
     width = edges[0] - left
     assert width / (right - left) == pytest.approx(bound.layers[0].seconds / bound.seconds, rel=1e-6)
@@ -175,7 +175,7 @@ def test_the_band_adds_up_to_the_whole(open_page):
 
 def test_bills_show_the_shares_of_the_kinds(open_page):
     page = open_page()
-    bound = library(page.evaluate(READ)["state"])
+    bound = computed(page.evaluate(READ)["state"])
     kinds = {"pointwise": ("expand", "project", "head"), "depthwise": ("depthwise",), "standard": ("stem",)}
     for field in ("multiply_adds", "bytes", "seconds"):
         whole = getattr(bound, field)
