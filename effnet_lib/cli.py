@@ -172,6 +172,8 @@ def _add_experiment(commands) -> None:
     experiment.add_argument("--only", nargs="+", metavar="ARM", help="arms to run (default: all)")
     experiment.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="in place of the experiment's own")
     experiment.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="set a field in every run")
+    experiment.add_argument("--cpu", action="store_true",
+                            help="the edition for one processor core: smaller networks, hours instead of minutes")  # fmt: skip
     experiment.add_argument("--rehearse", action="store_true",
                             help="try it with a tiny network in seconds a run, apart from the real records")  # fmt: skip
     experiment.add_argument("--at-once", type=int, default=1, metavar="N", help="runs side by side (default: 1)")
@@ -509,14 +511,16 @@ def run_experiment(args: argparse.Namespace) -> int:
 
     if args.name is None and args.json:
         _print_json([
-            {"name": name, "question": e.question, "recipe": e.recipe, "arms": list(e.arms), "seeds": list(e.seeds)}
-            for name, e in all_experiments().items()
+            {"name": name, "question": e.question, "recipe": e.recipe, "arms": list(e.arms), "seeds": list(e.seeds),
+             "core_hours": e.core_hours}
+            for name, e in all_experiments(args.cpu).items()
         ])  # fmt: skip
         return 0
     if args.name is None:
-        for name, experiment in all_experiments().items():
+        for name, experiment in all_experiments(args.cpu).items():
             runs = len(experiment.arms) * len(experiment.seeds)
-            print(f"{name:12} {experiment.question} ({runs} runs: {', '.join(experiment.arms)})")
+            hours = f", about {experiment.core_hours:g} hours on one core" if experiment.core_hours else ""
+            print(f"{name:12} {experiment.question} ({runs} runs{hours}: {', '.join(experiment.arms)})")
         return 0
     if args.at_once < 1 or not args.minutes >= 0:
         raise ValueError(f"--at-once must be at least 1 and --minutes at least 0, got {args.at_once} and {args.minutes}")
@@ -529,7 +533,7 @@ def run_experiment(args: argparse.Namespace) -> int:
         args.runs, args.results = (os.path.join(args.runs, "rehearsal", part) for part in ("runs", "results"))
     jobs = plan(
         args.name, args.data, data_id=args.data_id, only=args.only, seeds=args.seeds, changes=changes,
-        runs=args.runs, results=args.results,
+        runs=args.runs, results=args.results, cpu=args.cpu,
     )  # fmt: skip
     if args.print:
         print("\n".join(shlex.join(job.command) for job in jobs))

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from effnet_lib import build_model, count_cost
 from effnet_lib.train import ConfigError, RunError, make_config, make_variant, plan, train
 from effnet_lib.train.anchors import build_anchor, measure_cost
-from effnet_lib.train.experiments import REHEARSAL, SMALL, all_experiments, grow, run, summarise
+from effnet_lib.train.experiments import CPU_BASE, GPU_BASE, REHEARSAL, all_experiments, grow, run, summarise
 from effnet_lib.train.record import read_record
 
 
@@ -23,15 +23,26 @@ def effnet(*arguments, cwd=None):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", all_experiments())
-def test_every_run_has_settings_and_a_network(name):
-    for job in plan(name):
+@pytest.mark.parametrize("name, cpu", [(name, cpu) for cpu in (False, True) for name in all_experiments(cpu)])
+def test_every_run_has_settings_and_a_network(name, cpu):
+    for job in plan(name, cpu=cpu):
         if job.config.variant == "resnet18":
             continue
         variant = make_variant(job.config.variant)
         if job.config.output_stride:
             variant = variant.with_output_stride(job.config.output_stride)
         assert count_cost(variant, job.config.resolution or 32, 10).parameters > 0
+
+
+def test_the_edition_for_one_core_stays_on_it_and_apart():
+    for name, experiment in all_experiments(cpu=True).items():
+        assert experiment.core_hours > 0
+        for job in plan(name, cpu=True):
+            assert job.config.device == "cpu" and not job.config.compile
+            assert job.record.parts[-3:-1] == ("cpu", name) and job.output.parts[-3:-1] == ("cpu", name)
+    (small,) = plan("small", cpu=True)
+    variant = make_variant(small.config.variant).with_output_stride(small.config.output_stride)
+    assert count_cost(variant, 32, 10).parameters <= 1_200_000
 
 
 def test_the_command_of_a_run_gives_its_settings(tmp_path):
@@ -42,20 +53,24 @@ def test_the_command_of_a_run_gives_its_settings(tmp_path):
 
 
 @pytest.mark.parametrize("axis", ["depth", "width", "resolution", "compound"])
-@pytest.mark.parametrize("factor", [2, 4, 8])
-def test_growing_costs_what_it_should_and_along_its_axis_only(axis, factor):
-    base = make_variant(SMALL).with_output_stride(8)
-    settings = grow(axis, factor)
-    grown = make_variant(settings["variant"]).with_output_stride(8)
-    ratio = count_cost(grown, settings["resolution"], 10).multiply_adds / count_cost(base, 16, 10).multiply_adds
+@pytest.mark.parametrize("base, factor", [(GPU_BASE, 2), (GPU_BASE, 4), (GPU_BASE, 8), (CPU_BASE, 2), (CPU_BASE, 4)])
+def test_growing_costs_what_it_should_and_along_its_axis_only(base, axis, factor):
+    start = base.grown(1, 1)
+    settings = grow(axis, factor, base)
+    grown = make_variant(settings["variant"]).with_output_stride(base.output_stride)
+    ratio = (
+        count_cost(grown, settings["resolution"], 10).multiply_adds
+        / count_cost(start, base.resolution, 10).multiply_adds
+    )
     assert ratio == pytest.approx(factor, rel=0.11)
     same = {
-        "depth": grown.layers == base.layers,
-        "width": grown.stages[-1].channels == base.stages[-1].channels,
-        "resolution": settings["resolution"] == 16,
+        "depth": grown.layers == start.layers,
+        "width": grown.stages[-1].channels == start.stages[-1].channels,
+        "resolution": settings["resolution"] == base.resolution,
     }
     if axis == "compound":
-        assert not same["depth"] and (factor == 2 or not any(same.values()))
+        assert not same["width"] and not same["resolution"]
+        assert factor == 2 or not same["depth"]  # at twice the cost one layer more in each stage is out of proportion
     else:
         assert [name for name, kept in same.items() if not kept] == [axis]
 
