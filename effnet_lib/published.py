@@ -92,7 +92,7 @@ _EDITIONS = {
         Edition("advprop", "AdvProp", 2019,
                 "trained on adversarial images as well, with a batch norm of their own", _README),
         Edition("noisystudent", "NoisyStudent", 2020,
-                "taught by a larger network that labels more photographs", _README, "300 million unlabelled photographs"),
+                "taught by a larger network that labels more photographs", _README, "130 million images pseudo-labeled from 300 million"),
         Edition("v2", "V2, 2021", 2021, "progressive learning (S, M, L); V1's way (B0 to B3)", _V2),
         Edition("v2_21k", "V2, ImageNet-21k first", 2021,
                 "pretrained on ImageNet-21k, then fine-tuned", _V2, "ImageNet-21k, 13 million photographs"),

@@ -215,13 +215,12 @@ class ScratchRun:
 
 
 #: Source: Tan & Le 2019, arXiv:1905.11946v5, Table 5; K. Jordan, cifar10-airbench, README (means of
-#: many runs); github.com/narumiruna/efficientnet-pytorch, issue 17 (a user's report).
+#: many runs). No solid public result of an EfficientNet-B0 trained from scratch is known to us.
 _CIFAR = (
     ScratchRun("EfficientNet-B7", "fine-tuned", 98.9, source="Tan & Le 2019, Table 5"),
     ScratchRun("EfficientNet-B0", "fine-tuned", 98.1, source="Tan & Le 2019, Table 5"),
     ScratchRun("airbench96", "from scratch", 96.0, source="cifar10-airbench"),
     ScratchRun("ResNet-18", "from scratch", 96.0, source="cifar10-airbench"),
-    ScratchRun("EfficientNet-B0, stride 32", "from scratch", 86.3, source="a user's report"),
 )
 
 

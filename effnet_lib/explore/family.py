@@ -33,8 +33,8 @@ VIEWS = (
     ("newest", "torchvision, newest", "the default weights of torchvision, of its newer recipe where there are such",
      ("torchvision2", "torchvision1")),
     ("advprop", "AdvProp", "V1 trained on adversarial images as well", ("advprop",)),
-    ("more", "more images", "trained on more than ImageNet: V1 with NoisyStudent's 300 million unlabelled "
-     "photographs, V2 on ImageNet-21k first", ("noisystudent", "v2_21k")),
+    ("more", "more images", "trained on more than ImageNet: V1 with NoisyStudent's 130 million pseudo-labeled "
+     "images, V2 on ImageNet-21k first", ("noisystudent", "v2_21k")),
 )  # fmt: skip
 
 #: Axes: (key, name, unit, its size, lowest, highest value, ticks, where the budget begins).
