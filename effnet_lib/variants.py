@@ -9,10 +9,10 @@ google/automl ``effnetv2_configs.py`` and arXiv:2104.00298; Lite from tensorflow
 ``lite/efficientnet_lite_builder.py`` and its README.
 """
 
-import difflib
 import math
 from dataclasses import dataclass, replace
 
+from .near import suggest
 from .scaling import (
     ALPHA,
     BETA,
@@ -373,9 +373,7 @@ def get_variant(name: str) -> Variant:
     key = key.replace("lite_", "lite")
     if key in _VARIANTS:
         return _VARIANTS[key]
-    near = difflib.get_close_matches(key, _VARIANTS, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(_VARIANTS)}"
-    raise ValueError(f"unknown variant {name!r:.60}: {hint}")
+    raise ValueError(f"unknown variant {name!r:.60}: {suggest(key, _VARIANTS)}")
 
 
 def as_variant(variant: Variant | str) -> Variant:

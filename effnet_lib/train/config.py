@@ -8,13 +8,13 @@ Nothing here needs more than the standard library.
 """
 
 import dataclasses
-import difflib
 import json
 import os
 import types
 import typing
 from dataclasses import dataclass, replace
 
+from ..near import suggest
 from ..variants import Variant, get_variant, scale_variant
 from .errors import ConfigError
 
@@ -381,9 +381,7 @@ def _read(name: str, annotation, text: str):
 
 
 def _unknown(what: str, name, known) -> str:
-    near = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
-    return f"{what} {name!r}: {hint}"
+    return f"{what} {name!r}: {suggest(str(name), known)}"
 
 
 #: The recipes by name; change one with :func:`change_config`.
