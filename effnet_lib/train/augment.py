@@ -229,7 +229,7 @@ class Augment:
 
         Args:
             images: bytes, (N, C, H, W).
-            labels: (N,).
+            labels: (N,), or (N, classes) where an image has several.
             stage: a :class:`~effnet_lib.train.progressive.Stage`: size and strengths.
             cropped: the images have been cropped and mirrored already, by a streaming worker.
             mix: whether mixup and CutMix may be used in this epoch.

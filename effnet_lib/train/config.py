@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from ..near import suggest
 from ..variants import Variant, get_variant, scale_variant
+from .class_weights import read_class_weights
 from .errors import ConfigError
 
 CHOICES = {
@@ -25,6 +26,7 @@ CHOICES = {
     "policy": ("none", "trivial", "rand"),
     "progressive": ("none", "paper", "code", "size"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
+    "sampling": ("shuffle", "balanced"),
     "storage": ("auto", "memory", "stream"),
 }
 
@@ -42,7 +44,8 @@ class Config:
 
     Attributes:
         recipe: name of the recipe that it started from.
-        data: ``digits``, ``cifar10``, ``cifar100`` or the path of an ImageFolder tree.
+        data: ``digits``, ``cifar10``, ``cifar100`` or the path of an ImageFolder tree, or of a folder with
+            ``labels.csv`` for several labels an image (see :mod:`effnet_lib.train.labels`).
         variant: a released variant's name, or ``phi=-4,base=v2_b0`` (see :func:`make_variant`), or
             an anchor to compare with, ``resnet18``; None takes it from ``weights``.
         output_stride: 32, 16 or 8; smaller values suit small images. None leaves the variant's.
@@ -60,8 +63,15 @@ class Config:
         weight_decay: on the weights of convolutions and linear layers, and on nothing else.
         schedule: ``cosine`` to 0, ``staircase`` (× ``decay`` every ``decay_epochs``) or ``constant``.
         warmup_epochs: epochs in which the learning rate rises from 0 in a straight line.
-        label_smoothing: probability mass that goes to all classes alike.
+        label_smoothing: probability mass that goes to all classes alike; with several labels for an image,
+            half of it to each label's presence and absence.
         ema_decay: of the exponential moving average of weights and statistics.
+        class_weights: what each class weighs in the loss: ``none`` (all alike), ``balanced`` (by the training
+            images: the rarer a class, the more), numbers in the order of the classes such as ``1,2,0.5``, or
+            a JSON object such as ``{"cat": 2}``, where the others weigh 1. With several labels for an image
+            they weigh the images that have the label (``pos_weight``).
+        sampling: ``shuffle`` (each image once an epoch) or ``balanced`` (each draw picks a class, then
+            one of its images, with replacement).
         clip_norm: largest norm of the gradient; None does not clip.
         crop: ``pad`` (reflect by ``pad`` pixels, crop back), ``resized`` (a random part of at
             least ``min_area``, enlarged) or ``none``.
@@ -121,6 +131,8 @@ class Config:
     warmup_epochs: float = 5.0
     label_smoothing: float = 0.1
     ema_decay: float = 0.999
+    class_weights: str = "none"
+    sampling: str = "shuffle"
     clip_norm: float | None = None
     crop: str = "pad"
     pad: int = 4
@@ -157,6 +169,8 @@ class Config:
     log_every: int = 20
 
     def __post_init__(self):
+        if isinstance(self.class_weights, (list, tuple, dict)):
+            object.__setattr__(self, "class_weights", json.dumps(self.class_weights))
         for field in dataclasses.fields(self):
             _check_type(field.name, field.type, getattr(self, field.name))
         for name, allowed in CHOICES.items():
@@ -189,6 +203,7 @@ class Config:
             raise ConfigError(f"freeze_epochs = {self.freeze_epochs} are more than the run's {self.epochs} epochs")
         if self.freeze_epochs and not self.weights:
             raise ConfigError("freeze_epochs keeps the network as the weights have it, and there are none: give weights")
+        read_class_weights(self.class_weights)
         if self.variant is not None and self.variant not in ANCHORS:
             make_variant(self.variant)
         elif self.variant is not None and self.weights:

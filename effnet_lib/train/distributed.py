@@ -54,6 +54,11 @@ class Group:
     def is_main(self) -> bool:
         return self.rank == 0
 
+    @property
+    def exact(self) -> torch.device:
+        """Where float64 sums are taken: the device itself, or the CPU, since Apple's GPUs have no float64."""
+        return torch.device("cpu") if self.device.type == "mps" else self.device
+
     def sum(self, values: Tensor) -> Tensor:
         """The sum of ``values`` over all processes, in place; every process gets it."""
         if self.size > 1:
