@@ -102,8 +102,9 @@ class Variant:
         resolution: side of the square image for evaluation, in pixels.
         train_resolution: the same for training (the last stage, where it grows).
         dropout: rate before the classifier.
-        stochastic_depth_rate: drop rate that the last block would have; block i of N has
-            rate · i / N (1 minus the papers' "survival probability").
+        stochastic_depth_rate: p, towards which the drop rate rises: block i of N, counted from 0, has
+            p · i / N (1 minus the papers' "survival probability"). The first has 0 and the last
+            p · (N − 1) / N; a block without a skip connection drops nothing.
         activation: ``"silu"``, ``"relu"`` or ``"relu6"``.
         norm_eps, norm_momentum: of batch norm, in PyTorch's sense of momentum
             (TensorFlow's 0.99 is 0.01 here).

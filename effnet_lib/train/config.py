@@ -58,14 +58,17 @@ class Config:
         accumulate: parts into which each process cuts its share of a batch, to save memory.
         optimizer: ``sgd`` (Nesterov), ``rmsprop_tf`` or ``adamw``.
         lr: peak learning rate for a batch of ``lr_batch`` images; scaled in proportion to the
-            batch. An ``lr_batch`` of 0 takes it as it is.
-        momentum: of sgd and rmsprop_tf.
+            batch (``peak_lr``). An ``lr_batch`` of 0 takes it as it is.
+        momentum: of sgd and rmsprop_tf; adamw has its own (PyTorch's β of 0.9 and 0.999).
         weight_decay: on the weights of convolutions and linear layers, and on nothing else.
         schedule: ``cosine`` to 0, ``staircase`` (× ``decay`` every ``decay_epochs``) or ``constant``.
-        warmup_epochs: epochs in which the learning rate rises from 0 in a straight line.
+        warmup_epochs: first epochs, in which the learning rate rises in a straight line, at each step by the
+            same amount, up to the peak. They are part of ``epochs``; cosine begins at their end, the
+            staircase counts from the first step.
         label_smoothing: probability mass that goes to all classes alike; with several labels for an image,
             half of it to each label's presence and absence.
-        ema_decay: of the exponential moving average of weights and statistics.
+        ema_decay: of the exponential moving average of weights and statistics, reached after a warm-up of
+            its own (see :func:`ema_decay`).
         class_weights: what each class weighs in the loss: ``none`` (all alike), ``balanced`` (by the training
             images: the rarer a class, the more), numbers in the order of the classes such as ``1,2,0.5``, or
             a JSON object such as ``{"cat": 2}``, where the others weigh 1. With several labels for an image
@@ -100,7 +103,8 @@ class Config:
         channels_last: memory layout; faster on GPUs with tensor cores.
         compile: whether to use ``torch.compile``.
         storage: ``memory`` (uint8 on the device), ``stream`` (from disk) or ``auto``.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        device: ``auto`` (a CUDA GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:1``, or ``mps`` for the GPU of
+            a Mac, in fp32.
         workers: processes that read images, where they stream; None for the cores there are, up to 8.
         checkpoint_every: steps between checkpoints within an epoch; 0 for none.
         keep: number of latest checkpoints to keep (the best is kept besides).
@@ -417,9 +421,9 @@ RECIPES = {
         plain_epochs=15, dropout=0.2, stochastic_depth_rate=0.1, norm_momentum=0.1,
         evaluate_every=5,
     ),
-    # tensorflow/tpu, efficientnet/main.py and arXiv:1905.11946, §5.2. The released code
-    # trained on batches of 2048 and more; the learning rate is per 256 images. RandAugment
-    # stands in for AutoAugment, which most of the released weights used.
+    # tensorflow/tpu, efficientnet/main.py and arXiv:1905.11946, §5.2. The learning rate is per 256
+    # images: 0.128 for the 2048 of the released code's default, and the 0.256 that the paper prints for
+    # 4096. RandAugment stands in for AutoAugment, which most of the released weights used.
     "paper": Config(
         "paper", "imagenet", "b0", epochs=350, batch_size=2048, optimizer="rmsprop_tf", lr=0.016,
         lr_batch=256, weight_decay=1e-5, schedule="staircase", decay=0.97, decay_epochs=2.4,

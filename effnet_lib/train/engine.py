@@ -150,7 +150,7 @@ class Run:
         self.optimizer = make_optimizer(self.model, config)
         self.scheduler = make_scheduler(self.optimizer, config, self.steps_per_epoch)
         self.precision = choose_precision(config.precision, device)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+        self.scaler = make_scaler(device, self.precision)
         self.frozen = False
         self.network = self.wrap()
         self.task = make_task(config, data)
@@ -248,7 +248,7 @@ class Run:
     def autocast(self):
         """Half-precision arithmetic where the run uses it."""
         kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        return torch.autocast(self.group.device.type, dtype=kind, enabled=kind is not None)
+        return torch.autocast(self.group.device.type, dtype=kind) if kind else contextlib.nullcontext()
 
     def sharing_gradients(self, last: bool):
         """Let processes add up their gradients only after the last part of a batch."""
@@ -573,7 +573,7 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     """``fp32``, ``bf16`` or ``fp16``: what was wanted, or the best that the device really does.
 
     bf16 from compute capability 8.0 on (torch would emulate it on older GPUs, slowly), fp16
-    from 7.0 on, where tensor cores begin; fp32 on a CPU.
+    from 7.0 on, where tensor cores begin; fp32 on a CPU and on Apple's GPUs, which do nothing else here.
 
     Raises:
         ConfigError: the device cannot do what was wanted.
@@ -582,12 +582,22 @@ def choose_precision(wanted: str, device: torch.device) -> str:
         if wanted == "fp16":
             raise ConfigError("precision fp16 needs a GPU: use fp32, bf16 or auto")
         return "fp32" if wanted == "auto" else wanted
+    if device.type == "mps":
+        if wanted in ("fp16", "bf16"):
+            raise ConfigError(f"precision {wanted} is not for device mps: use fp32 or auto")
+        return "fp32"
     capability = torch.cuda.get_device_capability(device)
     if wanted == "auto":
         return "bf16" if capability >= (8, 0) else "fp16" if capability >= (7, 0) else "fp32"
     if wanted == "bf16" and capability < (8, 0):
         raise ConfigError(f"precision bf16 needs compute capability 8.0, and this GPU has {capability}: use fp16")
     return wanted
+
+
+def make_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
+    """The scaler of losses; it acts in fp16 only, which is for CUDA GPUs, so that others need not know it."""
+    fp16 = precision == "fp16"
+    return torch.amp.GradScaler(device.type if fp16 else "cpu", enabled=fp16)
 
 
 def check_batches(config: Config, data: DataSet, group: Group) -> None:
@@ -736,7 +746,7 @@ def explaining_memory(config: Config):
         yield
     except (RuntimeError, MemoryError) as error:
         out = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
-        if not (out or "can't allocate memory" in str(error)):
+        if not (out or "can't allocate memory" in str(error) or "MPS backend out of memory" in str(error)):
             raise
         raise RunError(out_of_memory(config)) from error
 

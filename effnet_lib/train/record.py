@@ -4,6 +4,7 @@ The book draws its figures from these files. ``SCHEMA`` is JSON Schema; :func:`c
 understands the part of it that is used here, so that reading a record needs no package.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -220,6 +221,11 @@ def device_name(device) -> str:
 
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if sys.platform == "darwin":  # one chip: the name of the processor is that of its GPU, too
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            return subprocess.run(
+                ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=True, timeout=20
+            ).stdout.strip()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -230,11 +236,16 @@ def device_name(device) -> str:
 
 
 def peak_memory(device) -> int:
-    """Most bytes in use so far: of tensors on a GPU, of the process on a CPU."""
+    """Most bytes in use so far: of tensors on a CUDA GPU, of the process on a CPU.
+
+    On Apple's GPU torch counts no peak: what its driver holds now, which it seldom gives back.
+    """
     import torch
 
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory()
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

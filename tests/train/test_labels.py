@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -48,10 +49,13 @@ def labelled(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(labelled, tmp_path_factory):
+def run(tmp_path_factory):
     """A run that learns, its record and its folder."""
     output = tmp_path_factory.mktemp("run") / "lights"
-    config = tiny_config(labelled, epochs=25, norm_momentum=0.3, ema_decay=0.5, lr=0.1, keep=30, label_smoothing=0.1)
+    config = tiny_config(
+        make_labelled(tmp_path_factory.mktemp("data") / "many", 96), epochs=10, batch_size=8, lr=0.01, optimizer="adamw",
+        crop="none", norm_momentum=0.3, ema_decay=0.5, dropout=0.0, stochastic_depth_rate=0.0, keep=30,
+    )  # fmt: skip
     return train(config, output, quiet=True), output
 
 
@@ -254,7 +258,7 @@ def test_it_learns_every_label(run):
     record, output = run
     final = record["final"]
     assert final["test_mean_average_precision"] > 0.95 and final["test_f1"] > 0.8
-    assert final["per_class_average_precision"] == pytest.approx([1, 1, 1], abs=0.15)
+    assert final["per_class_average_precision"] == pytest.approx([1, 1, 1], abs=0.2)
     assert record["dataset"]["multi_label"] is True and record["dataset"]["classes"] == list(CHANNELS)
     assert read_record(output) == record
     assert all(sum(row) == record["dataset"]["test"] for row in final["confusion"])
@@ -275,11 +279,12 @@ def test_the_answers_again(run):
     answers = run_answers(output)
     assert answers.accuracy == record["final"]["test_accuracy"]
     assert answers.confusion == record["final"]["confusion"]
-    assert answers.predicted.shape == answers.probability.shape == (12, 3)
+    assert answers.predicted.shape == answers.probability.shape == (24, 3)
 
 
-def test_saved_weights_answer_with_independent_probabilities(run, labelled, tmp_path):
-    _, output = run
+def test_saved_weights_answer_with_independent_probabilities(run, tmp_path):
+    record, output = run
+    labelled = Path(record["config"]["data"])
     answers = run_answers(output)
     for suffix in (".pt", ".safetensors"):
         model = build_model(weights=output / f"weights{suffix}")
@@ -305,8 +310,9 @@ def test_ordinary_weights_say_nothing_of_it(tmp_path):
     assert not build_model(weights=tmp_path / "plain.safetensors").weights.multi_label
 
 
-def test_fine_tuning_from_them_keeps_the_head_for_the_same_labels_only(run, labelled, tree, tmp_path):
-    _, output = run
+def test_fine_tuning_from_them_keeps_the_head_for_the_same_labels_only(run, tree, tmp_path):
+    record, output = run
+    labelled = record["config"]["data"]
     settings = dict(weights=str(output / "weights.pt"), variant=None, epochs=1, lr=1e-6, warmup_epochs=0.0)
     same = train(tiny_config(labelled, **settings), tmp_path / "same", quiet=True)
     assert same["final"]["test_mean_average_precision"] > 0.9
