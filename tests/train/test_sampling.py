@@ -66,7 +66,7 @@ def test_weights_must_fit_the_classes(uneven, tmp_path, capsys):
             train(tiny_config(uneven, class_weights=text), tmp_path / "run", quiet=True)
     with pytest.raises(ConfigError, match="the class 'owl' has no training image"):
         make_class_weights("balanced", [3, 2, 0], 5, CLASSES)
-    assert main(["train", "--data", str(uneven), "--set", "class_weights=1,2,3", "--output", str(tmp_path / "a")]) == 2
+    assert main(["train", "--data", str(uneven), "--batch-size", "16", "--set", "class_weights=1,2,3", "--output", str(tmp_path / "a")]) == 2
     assert "2 classes" in capsys.readouterr().err
 
 
