@@ -5,11 +5,13 @@ round times each network once, in turn (:func:`take_turns`); what is reported is
 over the rounds with its quartiles, and the median of the ratios within the same round.
 """
 
+import contextlib
 import copy
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,7 +22,7 @@ from .cost import count_cost
 from .model import build_model
 from .scaling import positive_int
 from .train.distributed import choose_device
-from .train.engine import choose_precision
+from .train.engine import choose_precision, make_scaler
 from .train.errors import ConfigError
 from .train.record import device_name, versions
 from .variants import get_variant
@@ -57,6 +59,8 @@ def take_turns(
     def now() -> float:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
+        elif device.type == "mps":
+            torch.mps.synchronize()
         return clock()
 
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
@@ -305,7 +309,9 @@ def _runtimes(model: nn.Module, images: torch.Tensor, folder: Path) -> dict[str,
 
 def _half_step(network: nn.Module, images: torch.Tensor) -> Callable[[], None] | None:
     """A step of the network in bfloat16, where the device computes in it rather than emulates it."""
-    if images.device.type == "cuda":
+    if images.device.type == "mps":
+        able = False
+    elif images.device.type == "cuda":
         able = torch.cuda.get_device_capability(images.device) >= (8, 0)
     else:
         able = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
@@ -326,12 +332,13 @@ def _steps(model: nn.Module, images, labels, precision: str, compile: bool) -> d
     device = images.device.type
     on_gpu = device == "cuda"
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, fused=on_gpu)
-    scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
+    scaler = make_scaler(images.device, precision)
+    cast = partial(torch.autocast, device, dtype=kind) if kind else contextlib.nullcontext
     network = torch.compile(model) if compile else model
 
     def training() -> None:
         network.train()
-        with torch.autocast(device, dtype=kind, enabled=kind is not None):
+        with cast():
             logits = network(images)
         scaler.scale(F.cross_entropy(logits.float(), labels)).backward()
         scaler.step(optimizer)
@@ -340,7 +347,7 @@ def _steps(model: nn.Module, images, labels, precision: str, compile: bool) -> d
 
     def inference() -> None:
         network.eval()
-        with torch.inference_mode(), torch.autocast(device, dtype=kind, enabled=kind is not None):
+        with torch.inference_mode(), cast():
             network(images)
 
     return {"training": training, "inference": inference}

@@ -17,7 +17,8 @@ class MBConv(nn.Module):
     Args:
         in_channels, out_channels, kernel_size, stride, expand_ratio: of the block.
         squeeze_channels: width inside squeeze-and-excitation, 0 for none.
-        stochastic_depth_rate: probability of dropping the branch while training.
+        stochastic_depth_rate: probability of dropping the branch of this block while training (a
+            :class:`Variant` has the p that all blocks' rates are made from).
         conv: makes a convolution with norm and activation (:class:`ConvNormAct`).
         activation: inside squeeze-and-excitation.
 

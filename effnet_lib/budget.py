@@ -23,9 +23,9 @@ class TrainingBudget:
         cost: gpu_hours × price, in the unit of the price.
         disk_bytes: that the training images take.
         read_bytes_per_second: that the disks must deliver so that no GPU waits.
-        operations_per_second: arithmetic of one GPU at its own rate, in multiply-adds, with a
-            training step counted as three forward passes (one for the output, two for the
-            gradients); None where the network's cost was not given.
+        multiply_adds_per_second: arithmetic of one GPU at its own rate, with a training step counted as
+            three forward passes (one for the output, two for the gradients); None where the
+            network's cost was not given. Data sheets count operations, of which each has two.
     """
 
     images: int
@@ -35,7 +35,12 @@ class TrainingBudget:
     cost: float
     disk_bytes: float
     read_bytes_per_second: float
-    operations_per_second: float | None = None
+    multiply_adds_per_second: float | None = None
+
+    @property
+    def operations_per_second(self) -> float | None:
+        """``multiply_adds_per_second`` under its former name, which said operations and meant multiply-adds."""
+        return self.multiply_adds_per_second
 
 
 def training_budget(
@@ -90,5 +95,5 @@ def training_budget(
         cost=hours * gpus * price,
         disk_bytes=images * bytes_per_image,
         read_bytes_per_second=together * bytes_per_image,
-        operations_per_second=None if multiply_adds is None else 3 * multiply_adds * images_per_second,
+        multiply_adds_per_second=None if multiply_adds is None else 3 * multiply_adds * images_per_second,
     )

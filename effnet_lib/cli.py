@@ -102,7 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("steps", "3, with --compare 1", "steps timed in a turn"),
     ):
         bench.add_argument(f"--{name}", type=int, help=f"{what} (default: {defaults})")
-    bench.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    bench.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     bench.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
     bench.add_argument("--no-channels-last", action="store_true", help="keep the usual memory layout")
     bench.add_argument("--compile", action="store_true", help="use torch.compile")
@@ -115,11 +115,14 @@ def _add_train(commands) -> None:
     train = commands.add_parser(
         "train",
         help="train a network by a recipe, on one device or under torchrun",
-        epilog="Each field of a recipe can be set: --set NAME=VALUE, as often as needed; --print shows them.",
+        epilog="Each field of a recipe can be set: --set NAME=VALUE, as often as needed; --print shows them. Where "
+        "classes are of unequal size: --set class_weights=balanced (or 1,2,0.5), --set sampling=balanced.",
     )
     train.add_argument("--recipe", help="digits, cifar, paper or fine_tune (default: digits)")
     train.add_argument("--config", metavar="FILE", help="saved settings to start from, in place of a recipe")
-    train.add_argument("--data", help="digits, cifar10, cifar100, or a folder of images (ImageFolder)")
+    train.add_argument("--data",
+                       help="digits, cifar10, cifar100, or a folder of images: one folder for each class, or labels.csv beside "
+                       "them with the columns file,labels[,split] for several labels an image (label1;label2)")  # fmt: skip
     train.add_argument("--data-id", metavar="ID", help="name of the data in the record (default: the folder's)")
     train.add_argument("--variant", help="a released variant such as b0, or phi=-4, or phi=-4,base=v2_b0")
     train.add_argument("--output", metavar="DIR", help="folder of the run (default: runs/RECIPE-VARIANT-SEED)")

@@ -67,7 +67,7 @@ class EfficientNet(nn.Module):
     def __setattr__(self, name: str, value) -> None:
         if name == "classifier" and getattr(self, "weights", None) and value is not getattr(self, name, None):
             # A new classifier has classes of its own: the old names and accuracy would be lies.
-            self.weights = replace(self.weights, categories=None, top1=None, top5=None)
+            self.weights = replace(self.weights, categories=None, top1=None, top5=None, multi_label=False)
         super().__setattr__(name, value)
 
     def forward_stages(self, x: Tensor) -> list[Tensor]:

@@ -65,6 +65,8 @@ class Weights:
             of ours) in per cent; None where the source records none.
         source: address, or package, or command that they come from.
         licence: as the source states it; None where it states none.
+        multi_label: whether an image can have several of the classes: probabilities are then sigmoids, each
+            on its own, and do not sum to 1.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Weights:
     top5: float | None = None
     source: str | None = None
     licence: str | None = None
+    multi_label: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ google/automl ``effnetv2_configs.py`` and arXiv:2104.00298; Lite from tensorflow
 ``lite/efficientnet_lite_builder.py`` and its README.
 """
 
-import difflib
 import math
 from dataclasses import dataclass, replace
 
+from .near import suggest
 from .scaling import (
     ALPHA,
     BETA,
@@ -102,8 +102,9 @@ class Variant:
         resolution: side of the square image for evaluation, in pixels.
         train_resolution: the same for training (the last stage, where it grows).
         dropout: rate before the classifier.
-        stochastic_depth_rate: drop rate that the last block would have; block i of N has
-            rate · i / N (1 minus the papers' "survival probability").
+        stochastic_depth_rate: p, towards which the drop rate rises: block i of N, counted from 0, has
+            p · i / N (1 minus the papers' "survival probability"). The first has 0 and the last
+            p · (N − 1) / N; a block without a skip connection drops nothing.
         activation: ``"silu"``, ``"relu"`` or ``"relu6"``.
         norm_eps, norm_momentum: of batch norm, in PyTorch's sense of momentum
             (TensorFlow's 0.99 is 0.01 here).
@@ -373,9 +374,7 @@ def get_variant(name: str) -> Variant:
     key = key.replace("lite_", "lite")
     if key in _VARIANTS:
         return _VARIANTS[key]
-    near = difflib.get_close_matches(key, _VARIANTS, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(_VARIANTS)}"
-    raise ValueError(f"unknown variant {name!r:.60}: {hint}")
+    raise ValueError(f"unknown variant {name!r:.60}: {suggest(key, _VARIANTS)}")
 
 
 def as_variant(variant: Variant | str) -> Variant:

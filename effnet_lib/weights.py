@@ -182,7 +182,7 @@ def load_weights(model: nn.Module, weights, *, new_head: bool = False, sha256: s
 def describe(weights: Weights, model: nn.Module, new_head: bool) -> Weights:
     """``weights`` as they stand in ``model``: a new classifier has no categories and no accuracy yet."""
     if new_head:
-        weights = replace(weights, categories=None, top1=None, top5=None)
+        weights = replace(weights, categories=None, top1=None, top5=None, multi_label=False)
     return replace(weights, variant=model.variant, padding=model.padding, num_classes=model.num_classes)
 
 
@@ -544,7 +544,10 @@ def _timm_name_in(file_name: str) -> list[str]:
 
 
 def _to_json(weights: Weights) -> str:
-    return json.dumps({"format": 1} | dataclasses.asdict(weights), ensure_ascii=False)
+    fields = dataclasses.asdict(weights)
+    if not weights.multi_label:
+        del fields["multi_label"]  # older versions read such files, too
+    return json.dumps({"format": 1} | fields, ensure_ascii=False)
 
 
 def _restore(said: str, path: Path, variant: Variant | str | None, shapes: dict) -> Weights:
@@ -711,7 +714,7 @@ def describe_json(model: nn.Module) -> str:
     known = model.weights or Weights("effnet_lib", model.variant, model.padding, model.num_classes)
     classes = count_classes(model)
     if known.categories is not None and len(known.categories) != classes:  # of a classifier that was replaced
-        known = replace(known, categories=None, top1=None, top5=None)
+        known = replace(known, categories=None, top1=None, top5=None, multi_label=False)
     known = replace(known, variant=model.variant, padding=model.padding, num_classes=classes)
     try:
         said = _to_json(known)
@@ -769,7 +772,8 @@ def classify(
 ) -> list[Prediction] | list[list[Prediction]]:
     """The ``k`` likeliest classes of a picture, the likeliest first.
 
-    The model is used in eval mode and left in the mode it was in.
+    The model is used in eval mode and left in the mode it was in. Where the weights say that an image can
+    have several labels (``multi_label``), each label has a probability of its own, by a sigmoid.
 
     Args:
         model: with weights that carry their preprocessing, or with ``preprocessing`` given.
@@ -802,7 +806,9 @@ def classify(
     finally:
         for module in training:
             module.training = True
-    probability, index = logits.float().softmax(1).topk(min(k, logits.shape[1]))
+    several_labels = plain.weights is not None and plain.weights.multi_label
+    probability = logits.float().sigmoid() if several_labels else logits.float().softmax(1)
+    probability, index = probability.topk(min(k, logits.shape[1]))
     names = plain.weights.categories if plain.weights else None
     if names and len(names) != logits.shape[1]:  # of a classifier that was replaced: they would name other classes
         names = None

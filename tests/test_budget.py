@@ -14,8 +14,8 @@ def test_by_hand():
     assert budget.images == 360_000 and budget.images_per_second == 400
     assert budget.hours == 0.25 and budget.gpu_hours == 1 and budget.cost == 1.5
     assert budget.disk_bytes == 4e7 and budget.read_bytes_per_second == 4e5
-    assert budget.operations_per_second == 3e11
-    assert training_budget(100).operations_per_second is None and training_budget(100).images == 350 * IMAGENET_TRAIN
+    assert budget.multiply_adds_per_second == budget.operations_per_second == 3e11
+    assert training_budget(100).multiply_adds_per_second is None and training_budget(100).images == 350 * IMAGENET_TRAIN
 
 
 def test_each_doubling_loses_its_share():

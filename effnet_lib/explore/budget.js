@@ -12,7 +12,7 @@
       const hours = seen / together / 3600;
       return {
         images: seen, images_per_second: together, hours, gpu_hours: hours * gpus, cost: hours * gpus * price,
-        disk_bytes: images * bytes, read_bytes_per_second: together * bytes, operations_per_second: 3 * multiplyAdds * rate,
+        disk_bytes: images * bytes, read_bytes_per_second: together * bytes, multiply_adds_per_second: 3 * multiplyAdds * rate,
       };
     },
   };
@@ -52,7 +52,7 @@
         <div class="effnet-cards">
           ${this.card("hours", "On the clock", "depth")}${this.card("gpu_hours", "GPU-hours")}${this.card("cost", "Price", "width")}
           ${this.card("disk_bytes", "Disk")}${this.card("read_bytes_per_second", "To be read", "resolution")}
-          ${this.card("operations_per_second", "Arithmetic, one GPU")}
+          ${this.card("multiply_adds_per_second", "Arithmetic, one GPU")}
         </div>`;
     }
 
@@ -78,14 +78,14 @@
       this.setCard("cost", b.cost, whole(b.cost), `at ${s.bud_price} an hour`);
       this.setCard("disk_bytes", b.disk_bytes, `${whole(b.disk_bytes / 1e9)} GB`, `${whole(this.data.images)} files`);
       this.setCard("read_bytes_per_second", b.read_bytes_per_second, b.read_bytes_per_second < 999.5e6 ? `${whole(b.read_bytes_per_second / 1e6)} MB/s` : `${figure(b.read_bytes_per_second / 1e9)} GB/s`, "at every moment");
-      this.setCard("operations_per_second", b.operations_per_second, `${figure(b.operations_per_second / 1e12)} T/s`, "multiply-adds");
+      this.setCard("multiply_adds_per_second", b.multiply_adds_per_second, `${figure(b.multiply_adds_per_second / 1e12)} T/s`, "multiply-adds");
       this.drawing.show(s.bud_gpus, b.hours, share, `${s.bud_gpus} GPUs for ${long}; ${Math.round(100 * share)} % of their time computing`);
     }
 
     words() {
       const card = (name) => this.cards[name].textContent;
       return `${this.long} on the clock, ${card("gpu_hours")} GPU-hours, price ${card("cost")}; ${card("disk_bytes")} on disk, ` +
-        `${card("read_bytes_per_second")} to be read, ${card("operations_per_second")} of arithmetic on each GPU.`;
+        `${card("read_bytes_per_second")} to be read, ${card("multiply_adds_per_second")} of arithmetic on each GPU.`;
     }
   }
 

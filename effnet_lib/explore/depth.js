@@ -31,7 +31,7 @@
       const { rates, draws, ways } = this.data;
       return `
         <div class="sd-controls">
-          ${this.slider("sd_rate", "Rate that the last block would have", ...rates, "rate")}
+          ${this.slider("sd_rate", "Stochastic depth rate p", ...rates, "rate")}
           ${this.slider("sd_draws", "Batches drawn", 1, draws, 1, "batches drawn")}
         </div>
         <div class="sd-buttons">

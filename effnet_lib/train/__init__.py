@@ -10,10 +10,14 @@ import importlib
 
 _PUBLIC = {
     "config": ("Config", "RECIPES", "change_config", "make_config", "make_variant"),
+    "class_weights": ("make_class_weights",),
     "errors": ("ConfigError", "Interrupted", "RunError"),
     "engine": ("Run", "fit", "predict", "train", "training_step"),
     "answers": ("Answers", "run_answers", "watch_epochs"),
     "data": ("DataSet", "Split", "load_data"),
+    "labels": ("read_labels",),
+    "sampling": ("balanced_order",),
+    "tasks": ("MultiLabel", "SingleLabel", "average_precision"),
     "optim": ("RMSpropTF", "ema_decay", "lr_factor", "make_ema", "parameter_groups"),
     "augment": ("Augment", "rand_augment", "trivial_augment"),
     "progressive": ("code_rule", "make_stages", "paper_rule", "progressive_stages", "training_cost"),

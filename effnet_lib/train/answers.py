@@ -13,10 +13,11 @@ from .checkpoint import load_checkpoints
 from .config import config_from_json
 from .data import load_data
 from .distributed import join
-from .engine import Run, accuracy, open_source, predict
+from .engine import Run, open_source, predict
 from .errors import ConfigError
 from .progress import Progress
 from .report import confusion_matrix, worst_mistakes
+from .tasks import accuracy
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class Answers:
         epoch: of the run, from 0.
         classes: names, in the order of the labels.
         images: bytes (N, channels, height, width); None where the data stream from disk.
-        labels, predicted: class indices (N,).
-        probability: of the predicted class (N,).
-        loss: cross-entropy in nats (N,).
+        labels, predicted: class indices (N,); 1 and 0 (N, classes) where an image has several labels.
+        probability: of the predicted class (N,), or of each label (N, classes).
+        loss: cross-entropy in nats (N,); with several labels their mean binary cross-entropy.
     """
 
     epoch: int

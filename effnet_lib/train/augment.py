@@ -56,7 +56,20 @@ def resized_crop(images: Tensor, size: int, boxes: Tensor) -> Tensor:
     zero = torch.zeros_like(x)
     theta = torch.stack([wide / width, zero, x, zero, tall / height, y], 1).view(-1, 2, 3)
     grid = F.affine_grid(theta.to(images.device), [len(images), images.shape[1], size, size], False)
-    return F.grid_sample(images, grid, "bilinear", "border", align_corners=False)
+    return _sample(images, grid, "bilinear", "border")
+
+
+def _sample(images: Tensor, grid: Tensor, mode: str, padding: str) -> Tensor:
+    """Pixels at the places of the grid; on the CPU where the device (a Mac's GPU) lacks the operation."""
+    where = images.device
+    if lacks_resampling(where):
+        images, grid = images.cpu(), grid.cpu()
+    return F.grid_sample(images, grid, mode, padding, align_corners=False).to(where)
+
+
+def lacks_resampling(device: torch.device) -> bool:
+    """Whether the CPU must do what the device cannot: sample at a border, and shrink with antialiasing."""
+    return device.type == "mps"
 
 
 def random_boxes(n: int, height: int, width: int, min_area: float) -> Tensor:
@@ -151,7 +164,7 @@ def _affine(images: Tensor, name: str, level: Tensor) -> Tensor:
     scale = torch.tensor([1, height / width, 2 / width, width / height, 1, 2 / height])
     theta = (torch.stack(rows, 1) * scale).view(-1, 2, 3).to(images.device)
     grid = F.affine_grid(theta, list(images.shape), False)
-    return F.grid_sample(images, grid, "nearest", "zeros", align_corners=False)
+    return _sample(images, grid, "nearest", "zeros")
 
 
 def _strongest(name: str, policy: str, side: int) -> float:
@@ -229,7 +242,7 @@ class Augment:
 
         Args:
             images: bytes, (N, C, H, W).
-            labels: (N,).
+            labels: (N,), or (N, classes) where an image has several.
             stage: a :class:`~effnet_lib.train.progressive.Stage`: size and strengths.
             cropped: the images have been cropped and mirrored already, by a streaming worker.
             mix: whether mixup and CutMix may be used in this epoch.
@@ -270,5 +283,7 @@ def resize(images: Tensor, size: int) -> Tensor:
     """Float images to ``size`` × ``size`` pixels, bilinear; antialiased where they shrink."""
     if images.shape[-2:] == (size, size):
         return images
-    shrinks = size < max(images.shape[-2:])
-    return F.interpolate(images, (size, size), mode="bilinear", antialias=shrinks)
+    shrinks, where = size < max(images.shape[-2:]), images.device
+    if shrinks and lacks_resampling(where):
+        images = images.cpu()
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=shrinks).to(where)

@@ -8,14 +8,15 @@ Nothing here needs more than the standard library.
 """
 
 import dataclasses
-import difflib
 import json
 import os
 import types
 import typing
 from dataclasses import dataclass, replace
 
+from ..near import suggest
 from ..variants import Variant, get_variant, scale_variant
+from .class_weights import read_class_weights
 from .errors import ConfigError
 
 CHOICES = {
@@ -25,6 +26,7 @@ CHOICES = {
     "policy": ("none", "trivial", "rand"),
     "progressive": ("none", "paper", "code", "size"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
+    "sampling": ("shuffle", "balanced"),
     "storage": ("auto", "memory", "stream"),
 }
 
@@ -42,7 +44,8 @@ class Config:
 
     Attributes:
         recipe: name of the recipe that it started from.
-        data: ``digits``, ``cifar10``, ``cifar100`` or the path of an ImageFolder tree.
+        data: ``digits``, ``cifar10``, ``cifar100`` or the path of an ImageFolder tree, or of a folder with
+            ``labels.csv`` for several labels an image (see :mod:`effnet_lib.train.labels`).
         variant: a released variant's name, or ``phi=-4,base=v2_b0`` (see :func:`make_variant`), or
             an anchor to compare with, ``resnet18``; None takes it from ``weights``.
         output_stride: 32, 16 or 8; smaller values suit small images. None leaves the variant's.
@@ -55,13 +58,23 @@ class Config:
         accumulate: parts into which each process cuts its share of a batch, to save memory.
         optimizer: ``sgd`` (Nesterov), ``rmsprop_tf`` or ``adamw``.
         lr: peak learning rate for a batch of ``lr_batch`` images; scaled in proportion to the
-            batch. An ``lr_batch`` of 0 takes it as it is.
-        momentum: of sgd and rmsprop_tf.
+            batch (``peak_lr``). An ``lr_batch`` of 0 takes it as it is.
+        momentum: of sgd and rmsprop_tf; adamw has its own (PyTorch's β of 0.9 and 0.999).
         weight_decay: on the weights of convolutions and linear layers, and on nothing else.
         schedule: ``cosine`` to 0, ``staircase`` (× ``decay`` every ``decay_epochs``) or ``constant``.
-        warmup_epochs: epochs in which the learning rate rises from 0 in a straight line.
-        label_smoothing: probability mass that goes to all classes alike.
-        ema_decay: of the exponential moving average of weights and statistics.
+        warmup_epochs: first epochs, in which the learning rate rises in a straight line, at each step by the
+            same amount, up to the peak. They are part of ``epochs``; cosine begins at their end, the
+            staircase counts from the first step.
+        label_smoothing: probability mass that goes to all classes alike; with several labels for an image,
+            half of it to each label's presence and absence.
+        ema_decay: of the exponential moving average of weights and statistics, reached after a warm-up of
+            its own (see :func:`ema_decay`).
+        class_weights: what each class weighs in the loss: ``none`` (all alike), ``balanced`` (by the training
+            images: the rarer a class, the more), numbers in the order of the classes such as ``1,2,0.5``, or
+            a JSON object such as ``{"cat": 2}``, where the others weigh 1. With several labels for an image
+            they weigh the images that have the label (``pos_weight``).
+        sampling: ``shuffle`` (each image once an epoch) or ``balanced`` (each draw picks a class, then
+            one of its images, with replacement).
         clip_norm: largest norm of the gradient; None does not clip.
         crop: ``pad`` (reflect by ``pad`` pixels, crop back), ``resized`` (a random part of at
             least ``min_area``, enlarged) or ``none``.
@@ -90,7 +103,8 @@ class Config:
         channels_last: memory layout; faster on GPUs with tensor cores.
         compile: whether to use ``torch.compile``.
         storage: ``memory`` (uint8 on the device), ``stream`` (from disk) or ``auto``.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        device: ``auto`` (a CUDA GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:1``, or ``mps`` for the GPU of
+            a Mac, in fp32.
         workers: processes that read images, where they stream; None for the cores there are, up to 8.
         checkpoint_every: steps between checkpoints within an epoch; 0 for none.
         keep: number of latest checkpoints to keep (the best is kept besides).
@@ -121,6 +135,8 @@ class Config:
     warmup_epochs: float = 5.0
     label_smoothing: float = 0.1
     ema_decay: float = 0.999
+    class_weights: str = "none"
+    sampling: str = "shuffle"
     clip_norm: float | None = None
     crop: str = "pad"
     pad: int = 4
@@ -157,6 +173,8 @@ class Config:
     log_every: int = 20
 
     def __post_init__(self):
+        if isinstance(self.class_weights, (list, tuple, dict)):
+            object.__setattr__(self, "class_weights", json.dumps(self.class_weights))
         for field in dataclasses.fields(self):
             _check_type(field.name, field.type, getattr(self, field.name))
         for name, allowed in CHOICES.items():
@@ -189,6 +207,7 @@ class Config:
             raise ConfigError(f"freeze_epochs = {self.freeze_epochs} are more than the run's {self.epochs} epochs")
         if self.freeze_epochs and not self.weights:
             raise ConfigError("freeze_epochs keeps the network as the weights have it, and there are none: give weights")
+        read_class_weights(self.class_weights)
         if self.variant is not None and self.variant not in ANCHORS:
             make_variant(self.variant)
         elif self.variant is not None and self.weights:
@@ -381,9 +400,7 @@ def _read(name: str, annotation, text: str):
 
 
 def _unknown(what: str, name, known) -> str:
-    near = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
-    return f"{what} {name!r}: {hint}"
+    return f"{what} {name!r}: {suggest(str(name), known)}"
 
 
 #: The recipes by name; change one with :func:`change_config`.
@@ -404,9 +421,9 @@ RECIPES = {
         plain_epochs=15, dropout=0.2, stochastic_depth_rate=0.1, norm_momentum=0.1,
         evaluate_every=5,
     ),
-    # tensorflow/tpu, efficientnet/main.py and arXiv:1905.11946, §5.2. The released code
-    # trained on batches of 2048 and more; the learning rate is per 256 images. RandAugment
-    # stands in for AutoAugment, which most of the released weights used.
+    # tensorflow/tpu, efficientnet/main.py and arXiv:1905.11946, §5.2. The learning rate is per 256
+    # images: 0.128 for the 2048 of the released code's default, and the 0.256 that the paper prints for
+    # 4096. RandAugment stands in for AutoAugment, which most of the released weights used.
     "paper": Config(
         "paper", "imagenet", "b0", epochs=350, batch_size=2048, optimizer="rmsprop_tf", lr=0.016,
         lr_batch=256, weight_decay=1e-5, schedule="staircase", decay=0.97, decay_epochs=2.4,

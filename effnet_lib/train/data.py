@@ -30,6 +30,8 @@ from ..packages import need
 from .config import Config, count_cores
 from .distributed import Group
 from .errors import ConfigError, RunError
+from .labels import LABELS_FILE, load_labelled
+from .sampling import balanced_order
 
 #: Mean and standard deviation of ImageNet's channels, in bytes, which pretrained weights expect.
 IMAGENET = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -40,7 +42,10 @@ MEMORY_LIMIT = 2 * 2**30
 
 @dataclass(frozen=True)
 class Split:
-    """Images with labels, either as ``images`` (bytes, (N, C, H, W)) or as ``paths``."""
+    """Images with labels, either as ``images`` (bytes, (N, C, H, W)) or as ``paths``.
+
+    ``labels`` are class indices (N,), or 1 and 0 for each class, (N, classes), where an image has several.
+    """
 
     labels: Tensor
     images: Tensor | None = None
@@ -86,13 +91,22 @@ class DataSet:
     mean: list[float]
     std: list[float]
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image can have several labels, or none: labels are then multi-hot, (N, classes)."""
+        return self.train.labels.ndim == 2
+
     def __post_init__(self):
-        if len(self.classes) < 2:
+        if len(self.classes) < 2 and not self.multi_label:
             raise ConfigError(f"data set {self.id}: at least two classes are needed, got {len(self.classes)}")
         for name in ("train", "validation", "test"):
             labels = getattr(self, name).labels
             if not len(labels):
                 raise ConfigError(f"data set {self.id}: there are no images for {name}")
+            if self.multi_label:
+                if labels.shape[1:] != (len(self.classes),) or not ((labels == 0) | (labels == 1)).all():
+                    raise ConfigError(f"data set {self.id}, {name}: labels must be 0 or 1 for each of {len(self.classes)} classes")
+                continue
             low, high = int(labels.min()), int(labels.max())
             if low < 0 or high >= len(self.classes):
                 raise ConfigError(
@@ -183,6 +197,8 @@ def _load(config: Config, data_id: str | None) -> DataSet:
     if config.data in ("cifar10", "cifar100"):
         return _load_cifar(config)
     path = find_folder(config.data, "digits, cifar10, cifar100 or the path of an ImageFolder tree as data", ConfigError)
+    if (path / LABELS_FILE).exists():
+        return load_labelled(config, path, data_id or path.resolve().name)
     return _load_tree(config, path, data_id or path.resolve().name)
 
 
@@ -386,6 +402,13 @@ def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(make_seed(seed, epoch)))
 
 
+def training_order(labels: Tensor, config: Config, epoch: int) -> Tensor:
+    """The images of one epoch in order, by ``config.sampling``: the same for any number of processes."""
+    if config.sampling == "balanced":
+        return balanced_order(labels, torch.Generator().manual_seed(make_seed(config.seed, epoch, 4)))
+    return epoch_order(len(labels), config.seed, epoch)
+
+
 def rank_batch(order: Tensor, step: int, batch_size: int, group: Group) -> Tensor:
     """What this process takes of the batch number ``step``: every ``group.size``-th image."""
     return order[step * batch_size : (step + 1) * batch_size][group.rank :: group.size]
@@ -400,11 +423,12 @@ class MemoryLoader:
         self.config, self.group = config, group
         self.images = split.images.to(group.device)
         self.labels = split.labels.to(group.device)
+        self.targets = split.labels.cpu()
 
     def epoch(self, epoch: int, start: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Training batches of this process, from the step ``start`` of the epoch on."""
         cfg = self.config
-        order = epoch_order(len(self.labels), cfg.seed, epoch).to(self.group.device)
+        order = training_order(self.targets, cfg, epoch).to(self.group.device)
         for step in range(start, len(order) // cfg.batch_size):
             which = rank_batch(order, step, cfg.batch_size, self.group)
             yield self.images[which], self.labels[which]
@@ -423,6 +447,7 @@ class StreamLoader:
 
     def __init__(self, split: Split, config: Config, group: Group):
         self.config, self.group, self.count = config, group, len(split)
+        self.labels = split.labels
         self.plan: list[list[tuple]] = []
         cores = count_cores()
         workers = min(8, cores) if config.workers is None else config.workers
@@ -446,9 +471,13 @@ class StreamLoader:
     def epoch(self, epoch: int, start: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """As :meth:`MemoryLoader.epoch`; images are cropped to ``size`` and mirrored."""
         cfg = self.config
-        order = epoch_order(self.count, cfg.seed, epoch)
+        order = training_order(self.labels, cfg, epoch).tolist()
+        draws, places = number_draws(order), torch.arange(self.count)
         self.plan = [
-            [(i, epoch, size) for i in rank_batch(order, step, cfg.batch_size, self.group).tolist()]
+            [
+                (order[at], (epoch, *draws[at]), size)
+                for at in rank_batch(places, step, cfg.batch_size, self.group).tolist()
+            ]
             for step in range(start, self.count // cfg.batch_size)
         ]
         for _, images, labels in self._batches():
@@ -459,6 +488,16 @@ class StreamLoader:
         mine = torch.arange(self.group.rank, self.count, self.group.size)
         self.plan = [[(i, None, size) for i in part.tolist()] for part in mine.split(batch_size)]
         yield from self._batches()
+
+
+def number_draws(order: list[int]) -> list[tuple[int, ...]]:
+    """For each place of an epoch how often its image came before, if it did, so that each time is cropped anew."""
+    seen: dict[int, int] = {}
+    draws = []
+    for image in order:
+        seen[image] = seen.get(image, -1) + 1
+        draws.append((seen[image],) if seen[image] else ())
+    return draws
 
 
 class _Plan:
@@ -475,21 +514,21 @@ class _Plan:
 
 
 class _Images:
-    """Reads one image of a plan: (index, epoch or None for evaluation, size)."""
+    """Reads one image of a plan: (index, (epoch, draw if not the first) or None for evaluation, size)."""
 
     def __init__(self, split: Split, config: Config):
         self.split, self.config = split, config
 
     def __getitem__(self, item: tuple) -> tuple[int, Tensor, Tensor]:
-        index, epoch, size = item
+        index, key, size = item
         try:
             image = read_image(self.split.paths[index])
         except RunError as error:  # an exception with one plain argument crosses the process border
             raise RunError(str(error)) from None
         with torch.random.fork_rng(devices=[]):
-            if epoch is not None:
-                torch.manual_seed(make_seed(self.config.seed, epoch, index))
-            pixels = v2.functional.pil_to_tensor(self._crop(epoch is not None, size)(image))
+            if key is not None:
+                torch.manual_seed(make_seed(self.config.seed, key[0], index, *key[1:]))
+            pixels = v2.functional.pil_to_tensor(self._crop(key is not None, size)(image))
         return index, pixels, self.split.labels[index]
 
     def _crop(self, train: bool, size: int) -> v2.Transform:

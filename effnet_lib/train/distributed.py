@@ -54,6 +54,11 @@ class Group:
     def is_main(self) -> bool:
         return self.rank == 0
 
+    @property
+    def exact(self) -> torch.device:
+        """Where float64 sums are taken: the device itself, or the CPU, since Apple's GPUs have no float64."""
+        return torch.device("cpu") if self.device.type == "mps" else self.device
+
     def sum(self, values: Tensor) -> Tensor:
         """The sum of ``values`` over all processes, in place; every process gets it."""
         if self.size > 1:
@@ -87,7 +92,9 @@ class Group:
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` means for this process.
+    """The device that ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` means for this process.
+
+    ``auto`` is a CUDA GPU or else the CPU. Apple's GPU (``mps``) is used where it is asked for.
 
     Raises:
         ConfigError: there is no such device.
@@ -99,9 +106,15 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}")
+        raise ConfigError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ConfigError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}")
+    if device.type == "mps":
+        if (device.index or 0) > 0:
+            raise ConfigError(f"device {name}: a Mac has one GPU that torch can use: use mps")
+        if not torch.backends.mps.is_available():
+            raise ConfigError(f"device {name}: torch finds no Apple GPU on this machine: use cpu or auto")
+        return torch.device("mps")
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ConfigError(f"device {name}: this machine has {count} GPUs that torch can use")
@@ -118,6 +131,8 @@ def join(device: str):
     if size == 1:
         yield Group(0, 1, chosen)
         return
+    if chosen.type == "mps":
+        raise ConfigError(f"device mps trains in one process, and there are {size}: start it without torchrun")
     _start_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Group(rank, size, chosen)

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
@@ -33,6 +32,7 @@ from . import record as records
 from .anchors import build_anchor, measure_cost
 from .augment import Augment
 from .checkpoint import load_latest, save_checkpoint, write_atomically
+from .class_weights import make_class_weights
 from .config import ANCHORS, Config, config_from_json, make_variant
 from .data import DataSet, enlarged, load_data, make_loader, reseed
 from .distributed import Group, join, was_restarted
@@ -40,6 +40,8 @@ from .errors import ConfigError, Interrupted, RunError
 from .optim import make_ema, make_optimizer, make_scheduler
 from .progress import Progress
 from .progressive import make_stages, stage_at
+from .sampling import count_labels
+from .tasks import MultiLabel, SingleLabel
 
 
 def fit(run: "Run") -> None:
@@ -86,11 +88,13 @@ def training_step(run: "Run", images: Tensor, labels: Tensor) -> Tensor:
 def predict(model: nn.Module, split, run: "Run") -> tuple[Tensor, Tensor, Tensor]:
     """Predicted class, its probability, and the loss, for every image of a split, in its order.
 
+    With several labels for an image, for each label: whether it is predicted, and its probability.
+
     Each process takes every ``group.size``-th image and no image twice; the sum over the
     processes puts them together. So figures made from these are exact for any number.
     """
     group, count = run.group, len(split)
-    out = torch.zeros(3, count, dtype=torch.float64, device=group.device)
+    out = torch.zeros(run.task.rows, count, dtype=torch.float64, device=group.exact)
     group.broadcast(model)
     model.eval()
     loader = run.loader_for(split)
@@ -98,22 +102,9 @@ def predict(model: nn.Module, split, run: "Run") -> tuple[Tensor, Tensor, Tensor
     for which, images, labels in loader.once(batch, run.eval_resolution):
         with run.autocast():
             logits = model(run.augment.evaluate(images, run.eval_resolution))
-        logits = logits.float()
-        probability, predicted = logits.softmax(1).max(1)
-        out[0, which] = predicted.double()
-        out[1, which] = probability.double()
-        out[2, which] = F.cross_entropy(logits, labels, reduction="none").double()
-    predicted, probability, loss = group.sum(out).cpu()
-    return predicted.long(), probability, loss
-
-
-def accuracy(predicted: Tensor, labels: Tensor) -> float:
-    """The share of right predictions.
-
-    >>> accuracy(torch.tensor([1, 2, 2]), torch.tensor([1, 2, 0])) == 2 / 3
-    True
-    """
-    return int((predicted == labels.cpu()).sum()) / len(labels)
+        answers = run.task.answer(logits.float().to(group.exact), labels.to(group.exact))
+        out[:, which.to(group.exact)] = answers
+    return run.task.split(group.sum(out).cpu())
 
 
 class Run:
@@ -159,10 +150,11 @@ class Run:
         self.optimizer = make_optimizer(self.model, config)
         self.scheduler = make_scheduler(self.optimizer, config, self.steps_per_epoch)
         self.precision = choose_precision(config.precision, device)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+        self.scaler = make_scaler(device, self.precision)
         self.frozen = False
         self.network = self.wrap()
-        self.criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+        self.task = make_task(config, data)
+        self.criterion = self.task.criterion(config.label_smoothing).to(device)
         self.augment = Augment(config, data.mean, data.std, len(data.classes))
         self.loader = make_loader(data.train, config, group)
         self._eval_loaders: dict[int, object] = {}
@@ -192,7 +184,8 @@ class Run:
                 norm_eps=cfg.norm_eps, norm_momentum=cfg.norm_momentum,
             )  # fmt: skip
             if source:
-                source.copy_to(model, new_head=not same_classes(source.weights, classes))
+                same = same_classes(source.weights, classes) and source.weights.multi_label == self.data.multi_label
+                source.copy_to(model, new_head=not same)
         except WeightsError as error:
             raise ConfigError(f"weights: {error}") from None
         model.weights = self.describe(model, source)
@@ -222,7 +215,7 @@ class Run:
             name="effnet_lib", variant=model.variant, padding=model.padding, num_classes=len(data.classes),
             preprocessing=Preprocessing(enlarged(size) if streams else size, size, "bilinear", mean, std),
             categories=data.classes, source=f"recipe {self.config.recipe} on {data.id}{started}",
-            licence=source.weights.licence if source else None,
+            licence=source.weights.licence if source else None, multi_label=data.multi_label,
         )  # fmt: skip
 
     # What the loop calls
@@ -255,7 +248,7 @@ class Run:
     def autocast(self):
         """Half-precision arithmetic where the run uses it."""
         kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        return torch.autocast(self.group.device.type, dtype=kind, enabled=kind is not None)
+        return torch.autocast(self.group.device.type, dtype=kind) if kind else contextlib.nullcontext()
 
     def sharing_gradients(self, last: bool):
         """Let processes add up their gradients only after the last part of a batch."""
@@ -291,7 +284,7 @@ class Run:
             return
         flag = torch.tensor(float(self.stop_signal), device=self.group.device)
         values = torch.stack([loss.float() for _, _, loss in self._pending] + [flag])
-        *losses, flagged = self.group.sum(values.double()).tolist()
+        *losses, flagged = self.group.sum(values.to(self.group.exact).double()).tolist()
         if flagged and not self.stop_signal:
             self.stop_signal = signal.SIGTERM  # another process was asked to stop
         for (step, lr, _), total in zip(self._pending, losses):
@@ -322,11 +315,13 @@ class Run:
         self.clock = Clock()
         evaluated = last or (epoch + 1) % cfg.evaluate_every == 0
         if evaluated:
-            predicted, _, losses = predict(self.ema.module, self.data.validation, self)
+            predicted, probability, losses = predict(self.ema.module, self.data.validation, self)
             entry["validation_loss"] = float(losses.mean())
-            entry["validation_accuracy"] = accuracy(predicted, self.data.validation.labels)
-            if self.best is None or entry["validation_accuracy"] > self.best["validation_accuracy"]:
-                self.best = {"validation_accuracy": entry["validation_accuracy"], "step": self.step, "epoch": epoch}
+            metrics = self.task.metrics(predicted, probability, self.data.validation.labels)
+            metrics = {f"validation_{name}": value for name, value in metrics.items()}
+            entry |= metrics
+            if self.best is None or metrics[self.task.metric] > self.best[self.task.metric]:
+                self.best = metrics | {"step": self.step, "epoch": epoch}
         self.history.append(entry)
         self.progress.epoch({"event": "epoch"} | entry, self)
         if evaluated:
@@ -428,20 +423,22 @@ class Run:
 
     def finish(self) -> dict:
         """Look at the test images, once, and make the record."""
-        from .report import confusion_matrix, write_report
+        from .report import write_report
 
         data, final = self.data, {}
         for name in ("validation", "test"):
             split = getattr(data, name)
             predicted, probability, losses = predict(self.ema.module, split, self)
-            final[f"{name}_accuracy"] = accuracy(predicted, split.labels)
+            metrics = self.task.metrics(predicted, probability, split.labels)
+            final |= {f"{name}_{metric}": value for metric, value in metrics.items()}
             final[f"{name}_loss"] = float(losses.mean())
-            raw, _, _ = predict(self.model, split, self)
-            final[f"{name}_accuracy_without_ema"] = accuracy(raw, split.labels)
-        confusion = confusion_matrix(predicted, data.test.labels, len(data.classes))
-        per_class = [row[i] / sum(row) if sum(row) else None for i, row in enumerate(confusion)]
+            raw, shares, _ = predict(self.model, split, self)
+            metrics = self.task.metrics(raw, shares, split.labels)
+            final |= {f"{name}_{metric}_without_ema": value for metric, value in metrics.items()}
         final |= {"best_epoch": self.best["epoch"], "best_validation_accuracy": self.best["validation_accuracy"]}
-        final |= {"per_class_accuracy": per_class, "confusion": confusion}
+        if data.multi_label:
+            final[f"best_{self.task.metric}"] = self.best[self.task.metric]
+        final |= self.task.by_class(predicted, probability, data.test.labels)
         device = self.group.device
         seconds = sum(entry["seconds"] for entry in self.history)
         parameters, multiply_adds = self.cost()
@@ -474,16 +471,21 @@ class Run:
             "resumed": self.resumed,
             "final": final,
         }  # fmt: skip
+        record["dataset"] |= {"multi_label": True} if data.multi_label else {}
+        if self.task.class_weights is not None or self.config.sampling != "shuffle" or data.multi_label:
+            record["dataset"]["train_per_class"] = count_labels(data.train.labels, len(data.classes)).tolist()
+        if self.task.class_weights is not None:
+            record["class_weights"] = self.task.class_weights
         records.check_record(record)
         if self.group.is_main:
-            self.save_weights(round(100 * final["test_accuracy"], 3))
+            self.save_weights(None if data.multi_label else round(100 * final["test_accuracy"], 3))
             write_report(self.output, record, data.test, predicted, probability, losses)
             text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
             write_atomically(self.output / "record.json", text.encode())
         return record
 
 
-    def save_weights(self, top1: float) -> None:
+    def save_weights(self, top1: float | None) -> None:
         """Write the averaged weights, and with them what is known about them."""
         model = self.ema.module
         if self.variant is None:  # an anchor: a bare state dict
@@ -544,6 +546,17 @@ def open_source(config: Config) -> LoadedWeights | None:
         raise ConfigError(f"weights: {error}") from None
 
 
+def make_task(config: Config, data: DataSet) -> SingleLabel:
+    """What the run learns, with the weights of the classes that it asks for.
+
+    Raises:
+        ConfigError: the weights do not fit the classes.
+    """
+    counts = count_labels(data.train.labels, len(data.classes)).tolist()
+    weights = make_class_weights(config.class_weights, counts, len(data.train), data.classes, data.multi_label)
+    return (MultiLabel if data.multi_label else SingleLabel)(data.classes, weights)
+
+
 def same_classes(weights: Weights, classes: tuple[str, ...]) -> bool:
     """Whether the classifier of ``weights`` serves these classes; without names, their number tells."""
     return weights.num_classes == len(classes) and weights.categories in (None, tuple(classes))
@@ -560,7 +573,7 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     """``fp32``, ``bf16`` or ``fp16``: what was wanted, or the best that the device really does.
 
     bf16 from compute capability 8.0 on (torch would emulate it on older GPUs, slowly), fp16
-    from 7.0 on, where tensor cores begin; fp32 on a CPU.
+    from 7.0 on, where tensor cores begin; fp32 on a CPU and on Apple's GPUs, which do nothing else here.
 
     Raises:
         ConfigError: the device cannot do what was wanted.
@@ -569,12 +582,22 @@ def choose_precision(wanted: str, device: torch.device) -> str:
         if wanted == "fp16":
             raise ConfigError("precision fp16 needs a GPU: use fp32, bf16 or auto")
         return "fp32" if wanted == "auto" else wanted
+    if device.type == "mps":
+        if wanted in ("fp16", "bf16"):
+            raise ConfigError(f"precision {wanted} is not for device mps: use fp32 or auto")
+        return "fp32"
     capability = torch.cuda.get_device_capability(device)
     if wanted == "auto":
         return "bf16" if capability >= (8, 0) else "fp16" if capability >= (7, 0) else "fp32"
     if wanted == "bf16" and capability < (8, 0):
         raise ConfigError(f"precision bf16 needs compute capability 8.0, and this GPU has {capability}: use fp16")
     return wanted
+
+
+def make_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
+    """The scaler of losses; it acts in fp16 only, which is for CUDA GPUs, so that others need not know it."""
+    fp16 = precision == "fp16"
+    return torch.amp.GradScaler(device.type if fp16 else "cpu", enabled=fp16)
 
 
 def check_batches(config: Config, data: DataSet, group: Group) -> None:
@@ -723,7 +746,7 @@ def explaining_memory(config: Config):
         yield
     except (RuntimeError, MemoryError) as error:
         out = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
-        if not (out or "can't allocate memory" in str(error)):
+        if not (out or "can't allocate memory" in str(error) or "MPS backend out of memory" in str(error)):
             raise
         raise RunError(out_of_memory(config)) from error
 

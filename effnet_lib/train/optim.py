@@ -22,8 +22,10 @@ class RMSpropTF(Optimizer):
         w ← w − m
 
     ``torch.optim.RMSprop`` differs three times: s starts at 0, eps is added to the root, and
-    lr multiplies m afterwards, so that a new lr also acts on old gradients. With the paper's
-    eps = 1e-3 the first steps differ by a factor of up to 1/√(1 − α).
+    lr multiplies m afterwards, so that a new lr also acts on old gradients. Its first step is larger
+    by the factor √(α + (1 − α)·g² + eps) / (√(1 − α)·|g| + eps), with the same α and eps in both: about
+    1 for large gradients, 228 for |g| = 0.01 and up to √(α + eps) / eps, or 949, for tiny ones, with the
+    paper's α = 0.9 and eps = 1e-3. (Its own first step, divided by lr, is at most 1/√(1 − α), or 3.2.)
 
     Args:
         params: tensors, or groups of them.
@@ -119,9 +121,9 @@ def make_optimizer(model: nn.Module, config: Config) -> Optimizer:
 def lr_factor(config: Config, steps_per_epoch: int) -> Callable[[int], float]:
     """The factor on the peak learning rate at each step, counted from 0.
 
-    Warm-up rises in a straight line, and its first step is not 0 (step 0 has 1/warm-up
-    steps). Cosine goes from the end of warm-up to 0 after the last step. The staircase
-    counts its epochs from the first step, under the warm-up, as the released code does.
+    Warm-up rises in a straight line from 1/w at the first of its w steps to 1 at the last (in the
+    released code from 0 to 1 − 1/w). Cosine goes from the end of warm-up to 0 after the last step. The
+    staircase counts its epochs from the first step, under the warm-up, as the released code does.
 
     Source: tensorflow/tpu, ``utils.build_learning_rate``; cosine: Loshchilov & Hutter 2017,
     arXiv:1608.03983, equation 5 without restarts.

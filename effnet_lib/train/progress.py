@@ -89,10 +89,11 @@ class Progress:
         left = run.wall / done * (epochs - done)
         text = f"epoch {done}/{epochs}  loss {entry['train_loss']:.4f}"
         if entry["validation_accuracy"] is not None:
-            text += f"  validation {100 * entry['validation_accuracy']:.2f} %"
+            mean = entry.get("validation_mean_average_precision")
+            text += f"  validation {100 * entry['validation_accuracy']:.2f} %" if mean is None else f"  validation mAP {100 * mean:.2f} %"
             if self.board is not None:
-                for name in ("validation_accuracy", "validation_loss"):
-                    self.board.add_scalar(name.replace("_", "/"), entry[name], entry["step"])
+                for name in [name for name in entry if name.startswith("validation_")]:
+                    self.board.add_scalar(name.replace("_", "/", 1), entry[name], entry["step"])
         text += f"  {entry['images_per_second']:.0f} images/s  {time.strftime('%H:%M:%S', time.gmtime(left))} left"
         self.say(text)
         if self.on_epoch is not None:
@@ -101,15 +102,17 @@ class Progress:
     def end(self, record: dict) -> None:
         """The run is finished."""
         final, classes = record["final"], record["dataset"]["classes"]
+        several = "test_mean_average_precision" in final
+        metric = "mean_average_precision" if several else "accuracy"
         self.say(
-            f"\n                 validation     test\n"
-            f"EMA weights        {100 * final['validation_accuracy']:7.2f} %"
-            f"{100 * final['test_accuracy']:7.2f} %\n"
-            f"without EMA        {100 * final['validation_accuracy_without_ema']:7.2f} %"
-            f"{100 * final['test_accuracy_without_ema']:7.2f} %\n"
+            f"\n{'mAP' if several else '':17}validation     test\n"
+            f"EMA weights        {100 * final[f'validation_{metric}']:7.2f} %"
+            f"{100 * final[f'test_{metric}']:7.2f} %\n"
+            f"without EMA        {100 * final[f'validation_{metric}_without_ema']:7.2f} %"
+            f"{100 * final[f'test_{metric}_without_ema']:7.2f} %\n"
         )
         if len(classes) <= 20:
-            pairs = zip(classes, final["per_class_accuracy"])
+            pairs = zip(classes, final["per_class_average_precision" if several else "per_class_accuracy"])
             self.say("by class: " + ", ".join(f"{c} {100 * a:.1f} %" for c, a in pairs if a is not None))
         self.say(f"{record['wall_time_s']:.0f} s; all of it is in {self.path.parent}")
 
@@ -195,9 +198,11 @@ def plot_history(history: list[dict], epochs: int | None = None):
     known = [entry for entry in history if entry["validation_accuracy"] is not None]
     at = [entry["epoch"] + 1 for entry in known]
     left.plot(at, [entry["validation_loss"] for entry in known], label="validation")
-    right.plot(at, [100 * entry["validation_accuracy"] for entry in known], color="C1")
+    several = any("validation_mean_average_precision" in entry for entry in known)
+    metric = "validation_mean_average_precision" if several else "validation_accuracy"
+    right.plot(at, [100 * entry[metric] for entry in known], color="C1")
     left.set(xlabel="epoch", ylabel="loss")
-    right.set(xlabel="epoch", ylabel="validation accuracy, %")
+    right.set(xlabel="epoch", ylabel="validation mAP, %" if several else "validation accuracy, %")
     left.legend()
     if epochs:
         for axes in (left, right):

@@ -4,6 +4,7 @@ The book draws its figures from these files. ``SCHEMA`` is JSON Schema; :func:`c
 understands the part of it that is used here, so that reading a record needs no package.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -48,7 +49,8 @@ SCHEMA = {
             {
                 "id": _TEXT, "sha256": _TEXT, "hash_of": _TEXT, "classes": {"type": "array", "items": _TEXT},
                 "train": _COUNT, "validation": _COUNT, "test": _COUNT,
-            }
+            },
+            {"multi_label": {"type": "boolean"}, "train_per_class": {"type": "array", "items": _COUNT}},
         ),
         "model": _object(
             {
@@ -67,7 +69,8 @@ SCHEMA = {
                     "epoch": _COUNT, "step": _COUNT, "resolution": _COUNT, "lr": _NUMBER,
                     "train_loss": _NUMBER, "validation_loss": _OPTIONAL, "validation_accuracy": _OPTIONAL,
                     "images_per_second": _NUMBER, "seconds": _NUMBER,
-                }
+                },
+                {"validation_mean_average_precision": _SHARE, "validation_f1": _SHARE},
             ),
         },
         "images_per_second": _NUMBER,
@@ -82,13 +85,24 @@ SCHEMA = {
                 "best_epoch": _COUNT, "best_validation_accuracy": _SHARE,
                 "per_class_accuracy": {"type": "array", "items": {"type": ["number", "null"]}},
                 "confusion": {"type": "array", "items": {"type": "array", "items": _COUNT}},
-            }
+            },
+            {
+                **{
+                    f"{split}_{metric}{which}": _SHARE
+                    for split in ("validation", "test")
+                    for metric in ("mean_average_precision", "f1")
+                    for which in ("", "_without_ema")
+                },
+                "best_validation_mean_average_precision": _SHARE,
+                "per_class_average_precision": {"type": "array", "items": {"type": ["number", "null"]}},
+            },
         ),
-    }
+    },
+    {"class_weights": {"type": "array", "items": {"type": "number", "minimum": 0}}},
 )  # fmt: skip
 
 _KINDS = {
-    "object": dict, "array": list, "string": str, "number": (int, float), "integer": int, "null": type(None),
+    "object": dict, "array": list, "string": str, "number": (int, float), "integer": int, "null": type(None), "boolean": bool,
 }  # fmt: skip
 
 
@@ -100,11 +114,11 @@ def check_record(record, schema: dict = SCHEMA, where: str = "record") -> None:
     """
     kinds = schema.get("type", list(_KINDS))
     kinds = [kinds] if isinstance(kinds, str) else kinds
-    if isinstance(record, bool) or not isinstance(record, tuple(_KINDS[kind] for kind in kinds)):
+    if isinstance(record, bool) != (kinds == ["boolean"]) or not isinstance(record, tuple(_KINDS[kind] for kind in kinds)):
         raise ConfigError(f"{where} must be {' or '.join(kinds)}, got {record!r:.60}")
     if "enum" in schema and record not in schema["enum"]:
         raise ConfigError(f"{where} must be one of {schema['enum']}, got {record!r:.60}")
-    if isinstance(record, (int, float)):
+    if isinstance(record, (int, float)) and not isinstance(record, bool):
         low, high = schema.get("minimum", -float("inf")), schema.get("maximum", float("inf"))
         if not low <= record <= high:
             raise ConfigError(f"{where} must lie between {low} and {high}, got {record}")
@@ -170,16 +184,26 @@ def find_records(places: list[str]) -> list[tuple[str, dict]]:
 
 
 def compare(records: list[tuple[str, dict]]) -> list[tuple]:
-    """Rows for a table: one a record, best test accuracy first."""
-    ordered = sorted(records, key=lambda pair: -pair[1]["final"]["test_accuracy"])
+    """Rows for a table: one a record, best test accuracy first.
+
+    Of a run with several labels for an image it is the mean average precision, marked as mAP.
+    """
+    ordered = sorted(records, key=lambda pair: -main_metric(pair[1])[0])
     return [
         (
             name, r["config"]["recipe"], r["model"]["variant"], r["dataset"]["id"], r["seed"],
-            f"{100 * r['final']['test_accuracy']:.2f}", f"{100 * r['final']['validation_accuracy']:.2f}",
+            *(f"{100 * value:.2f}{unit}" for value, unit in (main_metric(r), main_metric(r, "validation"))),
             len(r["epochs"]), f"{r['images_per_second']:.0f}", f"{r['wall_time_s']:.0f}", r["device"]["name"],
         )
         for name, r in ordered
     ]  # fmt: skip
+
+
+def main_metric(record: dict, split: str = "test") -> tuple[float, str]:
+    """What a run is judged by, from 0 to 1, and its unit: accuracy, or the mean average precision."""
+    if record["dataset"].get("multi_label"):
+        return record["final"][f"{split}_mean_average_precision"], " mAP"
+    return record["final"][f"{split}_accuracy"], ""
 
 
 COLUMNS = (
@@ -197,6 +221,11 @@ def device_name(device) -> str:
 
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if sys.platform == "darwin":  # one chip: the name of the processor is that of its GPU, too
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            return subprocess.run(
+                ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=True, timeout=20
+            ).stdout.strip()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -207,11 +236,16 @@ def device_name(device) -> str:
 
 
 def peak_memory(device) -> int:
-    """Most bytes in use so far: of tensors on a GPU, of the process on a CPU."""
+    """Most bytes in use so far: of tensors on a CUDA GPU, of the process on a CPU.
+
+    On Apple's GPU torch counts no peak: what its driver holds now, which it seldom gives back.
+    """
     import torch
 
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory()
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -36,7 +36,7 @@ def expected(s):
         s["bud_rate"], s["bud_gpus"], s["bud_epochs"], s["bud_price"], loss=s["bud_loss"] / 100,
         bytes_per_image=1000 * s["bud_kilobytes"], multiply_adds=count_cost(s["bud_network"]).multiply_adds,
     )  # fmt: skip
-    names = ("hours", "gpu_hours", "cost", "disk_bytes", "read_bytes_per_second", "operations_per_second")
+    names = ("hours", "gpu_hours", "cost", "disk_bytes", "read_bytes_per_second", "multiply_adds_per_second")
     return {name: getattr(budget, name) for name in names}
 
 

@@ -70,6 +70,8 @@ def test_the_paper_recipe_is_the_papers():
     assert (c.optimizer, c.lr, c.lr_batch, c.momentum, c.weight_decay) == ("rmsprop_tf", 0.016, 256, 0.9, 1e-5)
     assert (c.schedule, c.decay, c.decay_epochs, c.warmup_epochs) == ("staircase", 0.97, 2.4, 5)
     assert (c.epochs, c.ema_decay, c.label_smoothing) == (350, 0.9999, 0.1)
+    assert c.batch_size == 2048 and c.peak_lr == pytest.approx(0.128)
+    assert make_config("paper", {"batch_size": 4096}).peak_lr == pytest.approx(0.256)  # the paper's own, §5.2
 
 
 def test_variants_by_phi():

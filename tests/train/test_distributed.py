@@ -13,10 +13,12 @@ import torch
 from runs import assert_same, finish, finish_together, outcome
 from tiny import tiny_config
 
-from effnet_lib.train import ConfigError
+from effnet_lib.cli import main
+from effnet_lib.train import ConfigError, augment, train
 from effnet_lib.train.data import load_data
-from effnet_lib.train.distributed import Group, choose_device
-from effnet_lib.train.engine import check_batches, choose_precision
+from effnet_lib.train.distributed import Group, choose_device, join
+from effnet_lib.train.engine import check_batches, choose_precision, make_scaler
+from effnet_lib.train.record import device_name, peak_memory
 
 # What is random or depends on who shares a batch: statistics of the batch norm.
 STILL = {"freeze_norm": True, "dropout": 0.0, "stochastic_depth_rate": 0.0, "crop": "none", "flip": False}
@@ -104,6 +106,48 @@ def test_batches_that_cannot_be_shared(tree):
         check_batches(config, data, Group(0, 3, torch.device("cpu")))
     with pytest.raises(ConfigError, match="44 training images are too few for one batch of 64: try --batch-size 16"):
         check_batches(tiny_config(tree, batch_size=64), data, Group(0, 1, torch.device("cpu")))
+
+
+def test_the_gpu_of_a_mac(monkeypatch):
+    mps = torch.device("mps")
+    for name in ("mps", "mps:0", "mps:1"):
+        with pytest.raises(ConfigError, match=f"device {name}: torch finds no Apple GPU|one GPU"):
+            choose_device(name)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("mps") == choose_device("mps:0") == mps
+    with pytest.raises(ConfigError, match="one GPU"):
+        choose_device("mps:1")
+    assert choose_precision("auto", mps) == choose_precision("fp32", mps) == "fp32"
+    for half in ("fp16", "bf16"):
+        with pytest.raises(ConfigError, match=f"precision {half} is not for device mps: use fp32 or auto"):
+            choose_precision(half, mps)
+    assert not make_scaler(mps, "fp32").is_enabled()
+    assert Group(0, 1, mps).exact.type == "cpu" and Group(0, 1, torch.device("cuda", 0)).exact.type == "cuda"
+    with join("mps") as group:
+        assert (group.rank, group.size, group.device) == (0, 1, mps)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="mps trains in one process, and there are 2"), join("mps"):
+        pass
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 123)
+    assert peak_memory(mps) == 123 and isinstance(device_name(mps), str)
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has one")
+@pytest.mark.parametrize("command", [["train", "--recipe", "digits"], ["bench"]])
+def test_a_gpu_of_a_mac_that_is_not_there(tmp_path, capsys, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, "--device", "mps"]) == 2
+    assert "device mps: torch finds no Apple GPU on this machine: use cpu or auto" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("storage, policy, crop", [("memory", "rand", "resized"), ("stream", "trivial", "pad")])
+def test_sums_and_resampling_on_the_cpu_change_nothing(tree, tmp_path, monkeypatch, storage, policy, crop):
+    """What a Mac's GPU cannot do is done on the CPU: those paths, where the CPU is the device, too."""
+    config = tiny_config(tree, epochs=1, storage=storage, policy=policy, crop=crop, resolution=12)
+    plain = train(config, tmp_path / "plain", quiet=True)["final"]
+    monkeypatch.setattr(Group, "exact", property(lambda group: torch.device("cpu")))
+    monkeypatch.setattr(augment, "lacks_resampling", lambda device: True)
+    assert train(config, tmp_path / "mac", quiet=True)["final"] == plain
 
 
 def test_devices():

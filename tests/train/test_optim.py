@@ -56,6 +56,20 @@ def test_rmsprop_differs_from_torch_at_once():
     assert ((theirs - start).abs() / (ours - start).abs()).max() > 2
 
 
+@pytest.mark.parametrize("gradient, times", [(1e-9, 949), (1e-4, 920), (1e-2, 228), (1.0, 3.15), (1e4, 1.0)])
+def test_the_first_steps_differ_as_the_docstring_says(gradient, times):
+    alpha, eps = 0.9, 1e-3
+    steps = []
+    for kind in (torch.optim.RMSprop, RMSpropTF):
+        w = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+        w.grad = torch.full_like(w, gradient)
+        kind([w], lr=0.1, alpha=alpha, eps=eps).step()
+        steps.append(abs(w.item()))
+    formula = (alpha + (1 - alpha) * gradient**2 + eps) ** 0.5 / ((1 - alpha) ** 0.5 * gradient + eps)
+    assert steps[0] / steps[1] == pytest.approx(formula, rel=1e-6) == pytest.approx(times, rel=5e-3)
+    assert steps[0] <= 0.1 / (1 - alpha) ** 0.5
+
+
 @pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"alpha": 1.0}, {"eps": -1e-3}, {"momentum": 1.5}])
 def test_rmsprop_refuses(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
