@@ -210,6 +210,8 @@ def _run(file: io.BytesIO, load: Callable, dtypes: dict | None = None) -> tuple[
 
     def persistent(found: tuple) -> object:
         what, kind, key = found[:3]
+        if what == "module":  # a class with its source, in the old format
+            return kind
         if not isinstance(key, str):
             raise Damaged("the name of a storage is no text")
         dtype = _DTYPES.get(kind.name.rpartition(".")[2].removesuffix("Storage"))

@@ -48,6 +48,7 @@ from .releases import (
     Weights,
     WeightsError,
     WeightsPackageError,
+    WeightsWarning,
     find_release,
     get_weights,
     is_timm_name,
@@ -60,8 +61,8 @@ from .scaling import positive_int, positive_number, rate
 from .variants import Variant, as_variant, get_variant
 
 __all__ = [
-    "DownloadError", "LoadedWeights", "Prediction", "Preprocessing", "Weights", "WeightsError", "classify",
-    "encode_weights", "get_weights", "list_weights", "load_weights", "open_weights", "save_weights",
+    "DownloadError", "LoadedWeights", "Prediction", "Preprocessing", "Weights", "WeightsError", "WeightsWarning",
+    "classify", "encode_weights", "get_weights", "list_weights", "load_weights", "open_weights", "save_weights",
 ]  # fmt: skip
 
 #: No file of weights is larger, nor may its tensors be once they are single precision. Those of the
@@ -379,7 +380,7 @@ def _understand(
             tensors[tensor.effnet_lib] = _check_numbers(state[name], name, path)
         else:  # only a counter may be missing
             tensors[tensor.effnet_lib] = torch.zeros((), dtype=torch.long)
-    _say_what_is_left_out(chosen, states, path)
+    _say_what_is_left_out(chosen, [] if entry else states, path)
     return LoadedWeights(weights, types.MappingProxyType(tensors), in_channels, no_head)
 
 
@@ -430,18 +431,17 @@ def _read_tensors(state: State, path: Path) -> dict[str, Tensor]:
 def _say_what_is_left_out(chosen: State, states: list[State], path: Path) -> None:
     """Warn of tensors in a file that are not used."""
     others = [state for state in states if state is not chosen]
-    names = [
-        name
-        for name in chosen.left_out
-        if not any(name in state.came_from.values() for state in others if state.left_out)
-    ]
-    parts = [f"{shown(state.entry, 80) or 'the file itself'} ({path}::{shown(state.entry, 80)} takes it)" for state in others[:3]]
-    if names:
-        more = f" and {len(names) - 3} more tensors" if len(names) > 3 else ""
-        parts.append(", ".join(shown(name, 80) for name in names[:3]) + more)
-    if parts:
-        place = f"the weights of {shown(chosen.entry, 80)} are taken" if chosen.entry else "the network is taken"
-        warnings.warn(f"{path}: {place}; left out are {', and '.join(parts)}", stacklevel=5)
+    theirs = {name for state in others for name in state.came_from.values()}
+    names = [shown(name, 80) for name in chosen.left_out if name not in theirs]
+    left_out = [shown(state.entry, 80) or "the weights outside" for state in others[:3]] + names[:3]
+    if not left_out:
+        return
+    more = len(others[3:]) + len(names[3:])
+    message = f"{path}: taken are the weights {'in ' + shown(chosen.entry, 80) if chosen.entry else 'outside'}, left out "
+    message += ", ".join(left_out) + (f" and {more} more" if more else "")
+    if choice := next((state.entry for state in others if state.entry), None):
+        message += f"; '{path}::{shown(choice, 80)}' takes that"
+    warnings.warn(message, WeightsWarning, stacklevel=5)
 
 
 def _name_of(variant: Variant | str) -> str:
