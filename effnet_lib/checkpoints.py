@@ -11,7 +11,7 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ _AVERAGED = re.compile(r"(^|[._-])(ema|swa|averaged?|shadow)([._-]|$)", re.IGNOR
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 
 _TRUSTED = (
-    "Where you trust it, torch.load(..., weights_only=False) reads it; save the network's state_dict() alone with "
+    "Where you trust it, read it with torch.load(..., weights_only=False), save the state dict in it alone with "
     "torch.save, and give that file"
 )
 
@@ -84,9 +84,8 @@ def read_states(content: bytes, path: Path) -> tuple[list[State], list[str]]:
     else:
         top = _read_torch(content, path)
     states = []
-    for entry, mapping, outer in _mappings(top):
-        metadata = getattr(mapping, "_metadata", None)
-        told = [said, outer.get(KEY), metadata.get(KEY) if isinstance(metadata, Mapping) else None]
+    for entry, mapping, outer, metadata in _mappings(top):
+        told = [said, outer.get(KEY), metadata.get(KEY)]
         states += _networks(entry, mapping, next((text for text in told if isinstance(text, str)), None), path)
     if not states:
         raise WeightsError(_why_none(top, path))
@@ -101,14 +100,20 @@ def read_states(content: bytes, path: Path) -> tuple[list[State], list[str]]:
 # Where the tensors are
 
 
-def _mappings(top: object, depth: int = 2) -> Iterator[tuple[str, Mapping, Mapping]]:
-    """(place, mapping, the mapping around it), the outer ones first; optimizers hold no network."""
+def _plain(mapping: object) -> dict:
+    """The items of any dictionary; a file may give one attributes that hide its methods."""
+    return dict(dict.items(mapping)) if isinstance(mapping, dict) else {}
+
+
+def _mappings(top: object, depth: int = 2) -> Iterator[tuple[str, dict, dict, dict]]:
+    """(place, mapping, the mapping around it, its metadata), the outer ones first; optimizers hold no network."""
     waiting, seen = [("", top, {}, 0)], set()
-    for entry, mapping, outer, level in waiting:  # which grows meanwhile
-        if not isinstance(mapping, Mapping) or id(mapping) in seen:
+    for entry, found, outer, level in waiting:  # which grows meanwhile
+        if not isinstance(found, dict) or id(found) in seen:
             continue
-        seen.add(id(mapping))
-        yield entry, mapping, outer
+        seen.add(id(found))
+        mapping = _plain(found)
+        yield entry, mapping, outer, _plain(getattr(found, "_metadata", None))
         if level < depth:
             waiting += [
                 (f"{entry}.{key}" if entry else key, inner, mapping, level + 1)
@@ -117,7 +122,7 @@ def _mappings(top: object, depth: int = 2) -> Iterator[tuple[str, Mapping, Mappi
             ]
 
 
-def _networks(entry: str, mapping: Mapping, said: str | None, path: Path) -> Iterator[State]:
+def _networks(entry: str, mapping: dict, said: str | None, path: Path) -> Iterator[State]:
     """The networks among the tensors of one mapping, told apart by what stands before their names.
 
     Raises:
@@ -187,9 +192,9 @@ PLAIN = "save the network's weights dense and in floating point, before it is qu
 
 def _why_none(top: object, path: Path) -> str:
     """Why there is no network in a file that was read."""
-    if not isinstance(top, Mapping) or not top:
+    if not _plain(top):
         return f"{path} does not hold named tensors: save the network's state_dict() with torch.save"
-    for entry, mapping, _ in _mappings(top):
+    for entry, mapping, *_ in _mappings(top):
         names = [name for name, value in mapping.items() if isinstance(name, str) and isinstance(value, _TENSOR)]
         if {"stem.weight", "head.weight", "classifier.weight"} <= set(names):
             return (
@@ -218,13 +223,11 @@ def _why_none(top: object, path: Path) -> str:
 
 def _told_architectures(top: object) -> list[str]:
     """timm's names of the network that a training wrote beside the weights, at the top or among its settings."""
-    found = []
-    places = [top] + [top.get(key) for key in ("args", "hyper_parameters", "config", "cfg") if isinstance(top, Mapping)]
-    for place in places:
-        place = place.state if isinstance(place, Inert) else place
-        if isinstance(place, Mapping):
-            values = [place.get(key) for key in ("arch", "architecture", "model", "model_name", "backbone")]
-            found += [value.partition(".")[0] for value in values if isinstance(value, str)]
+    found, top = [], _plain(top)
+    for place in [top] + [top.get(key) for key in ("args", "hyper_parameters", "config", "cfg")]:
+        settings = _plain(place.state if isinstance(place, Inert) else place)
+        values = [settings.get(key) for key in ("arch", "architecture", "model", "model_name", "backbone")]
+        found += [value.partition(".")[0] for value in values if isinstance(value, str)]
     return [name for name in found if is_timm_name(name)]
 
 
@@ -265,12 +268,7 @@ def _refusal(top: object, unknown: set[str], content: bytes, path: Path) -> str:
     found = ((where, value) for where, value in walk(top) if isinstance(value, (Inert, Global)) and value.name in unknown)
     where, value = next(found, ("", Global(min(unknown))))
     name, place = shown(value.name, 80), f"its entry {shown(where, 120)}" if where else "it"
-    if value.name.startswith("__torch__"):
-        return (
-            f"{path} is refused: it is a TorchScript program. Where you trust it, save "
-            "torch.jit.load(...).state_dict() with torch.save, and give that file"
-        )
-    if isinstance(value, Inert) and isinstance(value.state, Mapping) and "_modules" in value.state:
+    if isinstance(value, Inert) and isinstance(value.state, dict) and "_modules" in value.state:
         return (
             f"{path} is refused: {place} is a whole pickled network ({name}), and reading it could run code. Where "
             "you trust it, read it with torch.load(..., weights_only=False), save its state_dict() with torch.save, "
@@ -299,6 +297,11 @@ def _check_zip(content: bytes, path: Path) -> None:
             members = archive.infolist()
     except Exception:  # as many kinds as there are ways to be damaged; what cannot be checked is not unpacked
         raise WeightsError(f"{path} is not a file of weights, or is cut off or damaged") from None
+    if any("/code/" in member.filename for member in members):
+        raise WeightsError(
+            f"{path} is refused: it is a TorchScript program. Where you trust it, save "
+            "torch.jit.load(...).state_dict() with torch.save, and give that file"
+        )
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise WeightsError(f"{path} is refused: its parts are compressed, which torch.save never does")
     if sum(member.file_size for member in members) > len(content):

@@ -39,7 +39,7 @@ _HARMLESS = re.compile(
     r"|torch\.nn\.parameter\.(Parameter|Buffer)|torch(\.cuda)?\.(optim|amp)\.[\w.]+"
     r"|typing\.\w+|_codecs\.encode|copyreg\._reconstructor"
     r"|(builtins|__builtin__)\.(bool|bytearray|bytes|complex|dict|float|frozenset|getattr|int|list|object|range|set"
-    r"|slice|str|tuple|unicode)"
+    r"|slice|str|tuple|unicode|xrange)"
     r"|timm\.(data|optim|scheduler|task|utils)\.[\w.]+"
     rf"|({'|'.join(_LIBRARIES)})\.[\w.]+"
 )
@@ -343,7 +343,7 @@ def walk(top: object) -> Iterator[tuple[str, object]]:
         where = where[:200]  # things in things make it grow without end
         if isinstance(value, dict):
             for key, inner in value.items():
-                label = key[:200] if isinstance(key, str) else str(key) if key in range(10**9) else "?"
+                label = key[:200] if isinstance(key, str) else str(key) if type(key) is int and abs(key) < 10**9 else "?"
                 waiting.append((f"{where}.{label}" if where else label, inner))
                 if isinstance(key, Inert):
                     waiting.append((f"{where} (a key)", key))

@@ -380,7 +380,7 @@ def _understand(
             tensors[tensor.effnet_lib] = _check_numbers(state[name], name, path)
         else:  # only a counter may be missing
             tensors[tensor.effnet_lib] = torch.zeros((), dtype=torch.long)
-    _say_what_is_left_out(chosen, [] if entry else states, path)
+    _say_what_is_left_out(chosen, states, path, asked=entry is not None)
     return LoadedWeights(weights, types.MappingProxyType(tensors), in_channels, no_head)
 
 
@@ -428,11 +428,12 @@ def _read_tensors(state: State, path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _say_what_is_left_out(chosen: State, states: list[State], path: Path) -> None:
-    """Warn of tensors in a file that are not used."""
+def _say_what_is_left_out(chosen: State, states: list[State], path: Path, asked: bool) -> None:
+    """Warn of tensors in a file that are not used, and of other weights unless these were asked for."""
     others = [state for state in states if state is not chosen]
     theirs = {name for state in others for name in state.came_from.values()}
     names = [shown(name, 80) for name in chosen.left_out if name not in theirs]
+    others = [] if asked else others
     left_out = [shown(state.entry, 80) or "the weights outside" for state in others[:3]] + names[:3]
     if not left_out:
         return

@@ -251,11 +251,12 @@ def test_what_is_left_out_is_said(state, tmp_path):
     assert len(caught) == 1 and caught[0].filename == __file__
     safetensors.torch.save_file({k: v.contiguous() for k, v in lightning.items()}, tmp_path / "w.safetensors")
     with pytest.warns(WeightsWarning, match="in model, left out criterion.weight"):
-        load_weights(build_model("b0", 7, padding="same"), tmp_path / "w.safetensors") if False else stem_of(tmp_path / "w.safetensors")
+        stem_of(tmp_path / "w.safetensors")
     two = {"state_dict": prefixed(state, "student.") | prefixed(other(state), "teacher.")}
     with pytest.warns(WeightsWarning, match="in state_dict.student, left out state_dict.teacher; '.*::state_dict.teacher' takes that"):
         stem_of(saved(two, tmp_path))
-    assert not stem_of(f"{tmp_path / 'checkpoint.pth'}::state_dict.teacher").any()
+    with warnings.catch_warnings(action="error"):
+        assert not stem_of(f"{tmp_path / 'checkpoint.pth'}::state_dict.teacher").any()
     with warnings.catch_warnings(action="error"):
         stem_of(saved({"state_dict": state, "epoch": 3, "n_averaged": torch.tensor(1)}, tmp_path))
 
@@ -336,7 +337,7 @@ def test_tricks_stay_data(old, state, tmp_path):
         Call(os.system, f"touch {mark}"),
         argparse.Namespace(x=Call(os.system, f"touch {mark}")),
         Call(argparse.Namespace, state=Call(os.system, f"touch {mark}")),
-        Call(getattr, os, "system") if False else Call(getattr, argparse.Namespace, "__setattr__"),
+        Call(getattr, argparse.Namespace, "__setattr__"),
         Call(eval, f"open({str(mark)!r}, 'w')"),
         {Call(exec, "1"): 1},
     ):
@@ -363,7 +364,7 @@ def packed(instructions: bytes) -> bytes:
 
 
 NAMESPACE = b"cargparse\nNamespace\n"
-TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\00X\x03\0\0\0cpuK\x04tQ"
+TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x04tQ"
 
 
 @pytest.mark.parametrize("instructions", [
@@ -390,7 +391,7 @@ def test_what_has_no_end(state, tmp_path):
         (tmp_path / "w.pth").write_bytes(packed(instructions.replace(b"}", b"}X\x01\0\0\0n" + NAMESPACE + b")Rs", 1)))
         with pytest.raises(WeightsError, match="does not hold named tensors|damaged"):
             open_weights(tmp_path / "w.pth")
-    deep = b"]" + b"]a" * 0 + b"(" * 5000 + b"l" * 5000 + NAMESPACE + b"a."
+    deep = b"]" + b"(" * 5000 + b"l" * 5000 + NAMESPACE + b"a."
     (tmp_path / "w.pth").write_bytes(packed(deep))
     with pytest.raises(WeightsError):
         open_weights(tmp_path / "w.pth")
@@ -398,12 +399,13 @@ def test_what_has_no_end(state, tmp_path):
 
 def test_a_tensor_that_reaches_beyond_its_numbers(state, tmp_path):
     """Through the second reader, too: shapes are held against the numbers in the file."""
-    for shape, message in (((2**40,), "is cut off or damaged"), ((2**40, 0), None)):
-        top, unknown = read_pickled(packed(TENSOR + b"K\x00(" + b"".join(b"\x8a\x06" + struct.pack("<q", n)[:6] for n in shape) + b"t(" + b"K\x01" * len(shape) + b"tNNtR."))
-        assert top.shape == shape and not unknown
-        if message:
-            with pytest.raises(RuntimeError, match="out of bounds"):
-                top.read()
+    size = b"\x8a\x06" + (2**40).to_bytes(6, "little")  # a number that far is written so
+    top, unknown = read_pickled(packed(TENSOR + b"K\x00(" + size + b"t(K\x01tNNtR."))
+    assert top.shape == (2**40,) and not unknown
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        top.read()
+    top, _ = read_pickled(packed(TENSOR + b"K\x01(K\x03t(K\x01tNNtR."))
+    assert top.read().tolist() == [2, 3, 4]
     content = {"state_dict": state | {"bn1.bias": torch.zeros(1).expand(32)}, "args": argparse.Namespace()}
     with pytest.raises(WeightsError, match="bn1.bias has more numbers in its shape"):
         stem_of(saved(content, tmp_path))
@@ -433,7 +435,7 @@ def test_tensors_are_read_to_the_bit(old, tmp_path):
 def test_a_plain_pickle_and_values_that_are_no_tensors(state, tmp_path):
     (tmp_path / "w.pkl").write_bytes(pickle.dumps(state))
     with pytest.raises(WeightsError, match="not a file of weights"):
-        stem_of(tmp_path / "w.pkl") if False else open_weights(tmp_path / "w.pkl", NAME)
+        open_weights(tmp_path / "w.pkl", NAME)
     for value, message in (
         (state["bn1.bias"].numpy(), r"does not hold named tensors: bn1.bias is a numpy.*state_dict\(\)"),
         ("text", "bn1.bias is a str"),
