@@ -56,12 +56,12 @@ class Preprocessing:
         for name in ("mean", "std"):
             values = getattr(self, name)
             if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-                raise ValueError(
-                    f"{name} must be a number for each channel, three for RGB or one for grey, got {values!r:.60}"
-                )
+                raise ValueError(f"{name} must be three numbers for RGB, or one for each channel, got {values!r:.60}")
             if not all(isinstance(v, numbers.Real) and not isinstance(v, bool) and abs(v) < 1e3 for v in values):
                 raise ValueError(f"{name} must be finite numbers, got {values!r:.60}")
             object.__setattr__(self, name, tuple(map(float, values)))
+        if len(self.mean) not in (1, 3, len(self.std)):
+            raise ValueError(f"mean must be three numbers for RGB, or one for each channel as std, got {self.mean}")
         if len(self.mean) != len(self.std) or min(self.std) < 1e-6:
             raise ValueError(f"std must be as many numbers as mean and above 0, got {self.std}")
 
