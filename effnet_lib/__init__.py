@@ -38,7 +38,7 @@ _PUBLIC = {
     "blocks": ("FusedMBConv", "MBConv"),
     "model": ("EfficientNet", "build_model"),
     "images": ("Preprocessing",),
-    "releases": ("DownloadError", "Weights", "WeightsError", "get_weights", "list_weights"),
+    "releases": ("DownloadError", "Weights", "WeightsError", "WeightsWarning", "get_weights", "list_weights"),
     "weights": ("LoadedWeights", "Prediction", "classify", "load_weights", "open_weights", "save_weights"),
     "receptive": ("ReceptiveField", "receptive_field"),
     "published": ("Accuracy", "Edition", "accuracy_editions", "list_accuracies", "published_table"),

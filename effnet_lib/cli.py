@@ -207,7 +207,9 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     warnings.filterwarnings("ignore", "Failed to initialize NumPy")  # torch does without; what cannot will say so
     try:
-        status = args.run(args) or 0
+        with warnings.catch_warnings():
+            warnings.showwarning = _in_one_line(args, warnings.showwarning)
+            status = args.run(args) or 0
         if sys.stdout is not None:  # it may have been closed
             sys.stdout.flush()
         return status
@@ -229,6 +231,18 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(args, error, getattr(error, "exit_status", 2))
     except Exception as error:
         return _fail_of_ours(args, error)
+
+
+def _in_one_line(args: argparse.Namespace, show):
+    """``warnings.showwarning`` that says warnings of ours as a command does, and others as before."""
+
+    def say(message, category, *place, **more) -> None:
+        if category.__module__.startswith(__package__):
+            print(f"effnet {args.command}: {_one_line(message)}", file=sys.stderr)
+        else:
+            show(message, category, *place, **more)
+
+    return say
 
 
 def _fail(args: argparse.Namespace, message: object, status: int) -> int:

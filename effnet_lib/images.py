@@ -4,7 +4,7 @@ import numbers
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,7 +25,8 @@ class Preprocessing:
         resize: the shorter side after resizing, in pixels.
         crop: side of the square that is cut from the middle.
         interpolation: ``"bilinear"`` or ``"bicubic"``, both with antialiasing.
-        mean, std: of the channels, where 0 is black and 1 is white. Three for RGB, one for grey.
+        mean, std: of the channels, where 0 is black and 1 is white. Three for RGB, one for grey;
+            images of any other number must be tensors.
         squash: resize both sides to ``resize``, whatever the shape of the image.
 
     Raises:
@@ -54,13 +55,29 @@ class Preprocessing:
             raise TypeError(f"squash must be True or False, got {self.squash!r:.60}")
         for name in ("mean", "std"):
             values = getattr(self, name)
-            if isinstance(values, str) or not isinstance(values, Sequence) or len(values) not in (1, 3):
-                raise ValueError(f"{name} must be three numbers for RGB or one for grey, got {values!r:.60}")
+            if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+                raise ValueError(f"{name} must be three numbers for RGB, or one for each channel, got {values!r:.60}")
             if not all(isinstance(v, numbers.Real) and not isinstance(v, bool) and abs(v) < 1e3 for v in values):
                 raise ValueError(f"{name} must be finite numbers, got {values!r:.60}")
             object.__setattr__(self, name, tuple(map(float, values)))
+        if len(self.mean) not in (1, 3, len(self.std)):
+            raise ValueError(f"mean must be three numbers for RGB, or one for each channel as std, got {self.mean}")
         if len(self.mean) != len(self.std) or min(self.std) < 1e-6:
             raise ValueError(f"std must be as many numbers as mean and above 0, got {self.std}")
+
+    def with_channels(self, channels: int) -> "Preprocessing":
+        """The same for another number of channels, with mean and std repeated.
+
+        Channels beyond a whole number of repeats get the averages: one channel has those of RGB.
+
+        >>> Preprocessing(256, 224).with_channels(1).mean
+        (0.449,)
+        """
+        repeats, rest = divmod(channels, len(self.mean))
+        mean, std = (
+            values * repeats + (round(sum(values) / len(values), 12),) * rest for values in (self.mean, self.std)
+        )
+        return replace(self, mean=mean, std=std)
 
     def __call__(self, image) -> Tensor:
         """The network's input: float32, (N, C, crop, crop), where one image makes N = 1.
@@ -87,6 +104,11 @@ class Preprocessing:
         if isinstance(image, Tensor):
             image = _check_tensor(image, channels)
             height, width = image.shape[-2:]
+        elif channels not in (1, 3):
+            raise TypeError(
+                f"the network takes images of {channels} channels, which no picture has: give a tensor of shape "
+                f"({channels}, height, width)"
+            )
         else:
             image = read_image(image, "L" if channels == 1 else "RGB")
             width, height = image.size

@@ -124,7 +124,10 @@ def build_model(
     Args:
         variant: a variant or the name of a released one; may be left out where the weights
             say what they are of.
-        num_classes, in_channels: at least 1; those of the weights, or else 1000 and 3.
+        num_classes, in_channels: at least 1; those of the weights, or else 1000 and 3. For other
+            input channels than the weights have, the kernels of the stem are repeated, and the
+            channels that remain get their mean (one channel: the sum of all), scaled so that the
+            response keeps its size; preprocessing follows (see :func:`effnet_lib.weights.fit_channels`).
         weights: None, or one of
 
             - ``"torchvision"``, ``"timm"`` or ``"lite"``, with an architecture, a tag or both
@@ -132,7 +135,9 @@ def build_model(
               ``"timm:tf_efficientnet_b0.ns_jft_in1k"`` (:func:`list_weights` lists them);
             - a member of one of torchvision's ``Weights`` enumerations;
             - the path of a file: safetensors, or a state dict or checkpoint of ``torch.save``,
-              with the names of this library, torchvision, timm or ``efficientnet_pytorch``.
+              with the names of this library, torchvision, timm or ``efficientnet_pytorch``. Of a
+              checkpoint with averaged weights these are taken; ``"file.pth::model"`` names another
+              entry, and a warning tells what is left out.
 
             Padding and batch norm follow the weights, unless they are given here.
         new_head: begin with a classifier of zeros, for other classes than those of the weights.
@@ -172,7 +177,8 @@ def build_model(
     if weights is not None:
         loaded = open_weights(weights, variant, sha256, padding, norm_eps)
         named, padding = loaded.weights.variant, padding or loaded.weights.padding
-        sizes = {"num_classes": loaded.weights.num_classes, "in_channels": loaded.in_channels} | sizes
+        classes = loaded.weights.num_classes or (1000 if new_head or loaded.no_head else 0)
+        sizes = {"num_classes": classes, "in_channels": loaded.in_channels} | sizes
     elif new_head or sha256 is not None:
         raise ValueError(f"{'new_head' if new_head else 'sha256'} goes with weights: there are none")
     if output_stride is not None:
@@ -181,7 +187,7 @@ def build_model(
     model = EfficientNet(replace(named, **given), **sizes, padding=padding or "symmetric")
     if loaded:
         loaded.copy_to(model, new_head)
-        model.weights = describe(loaded.weights, model, new_head)
+        model.weights = describe(loaded, model, new_head)
     return model
 
 

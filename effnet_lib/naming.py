@@ -59,6 +59,8 @@ class Names(NamedTuple):
 def tensor_names(variant: Variant, num_classes: int = 1000, in_channels: int = 3) -> Iterator[TensorName]:
     """Every tensor of the network of ``variant``, in order, as ``build_model`` makes them.
 
+    With ``num_classes=0`` there is no classifier.
+
     >>> next(tensor_names(get_variant("b0")))[:3]
     ('stem.0.weight', 'features.0.0.weight', 'conv_stem.weight')
     """
@@ -112,6 +114,8 @@ def tensor_names(variant: Variant, num_classes: int = 1000, in_channels: int = 3
     features = f"features.{len(variant.stages) + 1}"
     head = (pair("head"), pair(features), ("conv_head", "bn2"), ("_conv_head", "_bn1"))
     yield from conv_norm(head, variant.head_channels, channels, 1, 1)
+    if num_classes == 0:
+        return
     classifier = ("classifier", "classifier.1", "classifier", "_fc")
     yield _named("weight", classifier, (num_classes, variant.head_channels))
     yield _named("bias", classifier, (num_classes,))
@@ -127,19 +131,34 @@ def recognise_names(names) -> Names | None:
     >>> recognise_names(["module.conv_stem.weight"])
     Names(scheme='timm', prefix='module.')
     """
+    return next(iter(find_networks(names)), None)
+
+
+def find_networks(names) -> list[Names]:
+    """Whose names these are, once for each network whose first tensor is among them.
+
+    >>> [names.prefix for names in find_networks(["ema.stem.0.weight", "net.stem.0.weight", "loss.weight"])]
+    ['ema.', 'net.']
+    """
+    found = []
     for name in names:
         for scheme, first in _FIRST.items():
             prefix = name.removesuffix(first)
             # a name of ours may end in another's: _conv_stem.weight in conv_stem.weight
             if prefix != name and (not prefix or prefix.endswith(".")):
-                return Names(scheme, prefix)
-    return None
+                found.append(Names(scheme, prefix))
+    return found
 
 
 def classifier_names(scheme: str) -> tuple[str, str]:
     """Names of the classifier's weight and bias."""
     module = {"torchvision": "classifier.1", "lukemelas": "_fc"}.get(scheme, "classifier")
     return f"{module}.weight", f"{module}.bias"
+
+
+def is_classifier(name: str, scheme: str) -> bool:
+    """Whether a tensor of that name belongs to a classifier, whatever layers that one has."""
+    return name.startswith("_fc." if scheme == "lukemelas" else "classifier.")
 
 
 def sizes_of(shapes: Mapping[str, tuple[int, ...]], scheme: str) -> tuple[int | None, int | None]:
@@ -175,17 +194,17 @@ def differences(
         shapes: of the file, by name, in ``scheme``.
         head: whether the classifier is looked at, too.
     """
-    classifier = () if head else classifier_names(scheme)
-    found, known = [], set(classifier)
+    found, known = [], set()
     for tensor in tensor_names(variant, num_classes, in_channels):
         name = getattr(tensor, scheme)
         if name is None:
             return [f"{scheme} has no names for the blocks of {variant.name}"]
         known.add(name)
-        if name in classifier or (name not in shapes and name.endswith(NORM[-1])):
+        if (not head and is_classifier(name, scheme)) or (name not in shapes and name.endswith(NORM[-1])):
             continue
         if name not in shapes:
             found.append(f"{name} is missing")
         elif tuple(shapes[name]) != tensor.shape:
             found.append(f"{name} has shape {tuple(shapes[name])} in the file and {tensor.shape} in the network")
-    return found + [f"{shown(name, 80)} is not in the network" for name in shapes if name not in known]
+    strangers = [name for name in shapes if name not in known and (head or not is_classifier(name, scheme))]
+    return found + [f"{shown(name, 80)} is not in the network" for name in strangers]

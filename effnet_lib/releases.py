@@ -44,6 +44,10 @@ class WeightsPackageError(WeightsError, MissingPackage):
     """A package that these weights need is not installed, or not whole; the message says what to install."""
 
 
+class WeightsWarning(UserWarning):
+    """Something in a file of weights is not used: other weights, or tensors that are not the network's."""
+
+
 class DownloadError(RuntimeError):
     """The weights could not be fetched; what was in the cache is as it was."""
 
@@ -132,7 +136,7 @@ def find_release(name: str, variant: Variant | str | None = None) -> Release:
     source, _, rest = name.partition(":")
     finder = {"torchvision": _torchvision, "timm": _timm, "lite": _lite}.get(source)
     if finder is None:
-        near = difflib.get_close_matches(source, SOURCES, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(source, SOURCES, n=1, cutoff=0.75)
         known = f"there is no such file, and known by name are {', '.join(SOURCES)}"
         hint = f"did you mean {near[0]}?" if near else known
         raise WeightsError(f"unknown weights {name!r:.80}: {hint}")
@@ -185,8 +189,19 @@ def _split(rest: str, known: list[str]) -> tuple[str | None, str | None]:
 
 
 def _unknown(source: str, what: str, names: list[str]) -> WeightsError:
-    near = difflib.get_close_matches(what, names, n=4, cutoff=0.6) or names
-    shown = ", ".join(near[:8]) + (f" and {len(near) - 8} more" if len(near) > 8 else "")
+    """The error for weights that a source does not have; ``names`` are those to choose from, whole.
+
+    Where the network is known, its own are listed; else those that are nearly called so, or, if
+    nothing is near, all.
+    """
+
+    def network(name: str) -> str:
+        return name.removeprefix(f"{source}:").partition(".")[0].removeprefix("tf_")
+
+    own = [name for name in names if network(name) == network(what)]
+    near = difflib.get_close_matches(f"{source}:{what}", names, n=4, cutoff=0.9)
+    listed = own or near or names
+    shown = ", ".join(listed[:8]) + (f" and {len(listed) - 8} more" if len(listed) > 8 else "")
     return WeightsError(f"{source} has no weights {what!r:.80}; it has {shown or 'none for this variant'}")
 
 

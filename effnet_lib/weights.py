@@ -15,12 +15,10 @@ import io
 import json
 import math
 import os
-import pickle
 import re
 import types
 import typing
 import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,26 +27,28 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .checkpoints import KEY, PLAIN, State, explain_folder, read_states
 from .files import check_target, expand, find_file, read_whole, shown, write_atomically
 from .images import Preprocessing
 from .layers import ACTIVATIONS, ConvNormAct
 from .naming import (
     NORM,
-    SCHEMES,
     classifier_names,
     differences,
     find_variant,
-    recognise_names,
+    is_classifier,
     sizes_of,
     tensor_names,
 )
 from .packages import need
+from .pickles import Stored
 from .releases import (
     DownloadError,
     Release,
     Weights,
     WeightsError,
     WeightsPackageError,
+    WeightsWarning,
     find_release,
     get_weights,
     is_timm_name,
@@ -61,15 +61,13 @@ from .scaling import positive_int, positive_number, rate
 from .variants import Variant, as_variant, get_variant
 
 __all__ = [
-    "DownloadError", "LoadedWeights", "Prediction", "Preprocessing", "Weights", "WeightsError", "classify",
-    "encode_weights", "get_weights", "list_weights", "load_weights", "open_weights", "save_weights",
+    "DownloadError", "LoadedWeights", "Prediction", "Preprocessing", "Weights", "WeightsError", "WeightsWarning",
+    "classify", "encode_weights", "get_weights", "list_weights", "load_weights", "open_weights", "save_weights",
 ]  # fmt: skip
 
 #: No file of weights is larger, nor may its tensors be once they are single precision. Those of the
 #: largest network, EfficientNet-L2, have 1.9 GB.
 MAX_BYTES = 8 * 2**30
-
-_KEY = "effnet_lib"  # under which a file holds what is to know about its weights
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,16 @@ class LoadedWeights:
     """Weights that have been read and found whole: what they are, and their tensors by our names.
 
     ``build_model(weights=...)`` takes it, too, so that a file need not be read twice.
+
+    Attributes:
+        no_head: why the file has no classifier that a network of ours could take; empty if it
+            has one, or says itself that there is none.
     """
 
     weights: Weights
     tensors: Mapping[str, Tensor]
     in_channels: int
+    no_head: str = ""
 
     def copy_to(self, model: nn.Module, new_head: bool = False) -> None:
         """Copy the tensors into ``model``; with ``new_head`` its classifier is set to zero instead.
@@ -91,47 +94,73 @@ class LoadedWeights:
         classes and features that are random too, start far above that on trained ones. Source:
         Kolesnikov et al. 2020, arXiv:1912.11370, whose released code begins with a head of zeros.
 
+        A model without a classifier takes the rest. One with other input channels gets the kernels
+        of the stem as :func:`fit_channels` makes them.
+
         Raises:
             WeightsError: they do not fit; the model is as it was.
             TypeError: ``model`` is optimised for inference, or no network of ours.
         """
         model = _as_built(model)
-        own = model.state_dict()
-        head = classifier_names(_KEY)
-        shapes = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
-        variant = model.variant
-        found = differences(variant, model.num_classes, model.in_channels, shapes, _KEY, head=not new_head)
-        if found:
-            if differences(variant, model.num_classes, model.in_channels, shapes, _KEY, head=False):
-                raise WeightsError(_misfit(self.weights.name, variant, found))
+        own, name, variant = model.state_dict(), self.weights.name, model.variant
+        with_head = not new_head and any(is_classifier(tensor, KEY) for tensor in own)
+        tensors = {n: tensor for n, tensor in self.tensors.items() if with_head or not is_classifier(n, KEY)}
+        shapes = {n: tuple(tensor.shape) for n, tensor in tensors.items()}
+        if found := differences(variant, model.num_classes, self.in_channels, shapes, KEY, head=False):
+            raise WeightsError(_misfit(name, variant, found))
+        if with_head and self.no_head:
             raise WeightsError(
-                f"the weights {self.weights.name} are of {self.weights.num_classes} classes, and "
-                f"{model.num_classes} were asked for: {'; '.join(found)}. To begin with a new classifier, "
-                "say new_head=True"
+                f"{name} lacks a classifier of one layer ({self.no_head}): to begin with a new classifier, say "
+                "new_head=True"
             )
-        fresh = {name: torch.zeros_like(own[name]) for name in head} if new_head else {}
-        new = own | dict(self.tensors) | fresh
-        wrong = [name for name, tensor in new.items() if name not in own or tensor.shape != own[name].shape]
-        if wrong:
+        if with_head and (found := differences(variant, model.num_classes, self.in_channels, shapes, KEY)):
             raise WeightsError(
-                f"the model was changed after build_model ({min(wrong)} does not fit): build it with "
+                f"the weights {name} are of {self.weights.num_classes} classes, and {model.num_classes} were asked "
+                f"for: {'; '.join(found)}. To begin with a new classifier, say new_head=True"
+            )
+        if self.in_channels != model.in_channels:
+            tensors["stem.0.weight"] = fit_channels(tensors["stem.0.weight"], model.in_channels)
+        fresh = [n for n in classifier_names(KEY) if n in own] if new_head else []
+        new = own | tensors | {n: torch.zeros_like(own[n]) for n in fresh}
+        wrong = [n for n, tensor in new.items() if n not in own or tensor.shape != own[n].shape]
+        if wrong or (new_head and not fresh and any(is_classifier(n, KEY) for n in own)):
+            raise WeightsError(
+                f"the model was changed after build_model ({min(wrong or own)} does not fit): build it with "
                 "num_classes=... and new_head=True"
             )
-        for name, tensor in self.tensors.items():
-            if own[name].is_meta:
+        for n, tensor in tensors.items():
+            if own[n].is_meta:
                 raise WeightsError(
                     "the model is on the meta device, which keeps no numbers: build it on another, or call "
                     "model.to_empty(device='cpu') first"
                 )
-            if name in fresh or not own[name].is_floating_point() or own[name].dtype == tensor.dtype:
+            if not own[n].is_floating_point() or own[n].dtype == tensor.dtype:
                 continue
-            if not tensor.to(own[name].dtype).isfinite().all():
+            if not tensor.to(own[n].dtype).isfinite().all():
                 raise WeightsError(
-                    f"{name} of {self.weights.name} holds {tensor.abs().max().item():.6g}, and the model's "
-                    f"{str(own[name].dtype).removeprefix('torch.')} ends at {torch.finfo(own[name].dtype).max:g}: "
+                    f"{n} of {name} holds {tensor.abs().max().item():.6g}, and the model's "
+                    f"{str(own[n].dtype).removeprefix('torch.')} ends at {torch.finfo(own[n].dtype).max:g}: "
                     "load into a model in float32"
                 )
         model.load_state_dict(new)
+
+
+def fit_channels(kernels: Tensor, channels: int) -> Tensor:
+    """Kernels of a stem for another number of input channels: (out, C, k, k) → (out, ``channels``, k, k).
+
+    The kernels are repeated, as often as they go into the channels; the channels that remain get
+    the mean of all. Times C / ``channels``, so that the response keeps its size: grey images give
+    the same response as with C channels, and so do C channels repeated. So one channel gets the
+    sum of the three of RGB, twelve get each a quarter of theirs, and four the three and their mean,
+    times 3/4.
+
+    >>> fit_channels(torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1), 4).flatten().tolist()
+    [0.75, 1.5, 2.25, 1.5]
+    """
+    own = kernels.shape[1]
+    repeats, rest = divmod(channels, own)
+    mean = kernels.mean(1, keepdim=True)
+    return torch.cat([kernels] * repeats + [mean] * rest, 1) * (own / channels)
 
 
 class Prediction(NamedTuple):
@@ -175,14 +204,22 @@ def load_weights(model: nn.Module, weights, *, new_head: bool = False, sha256: s
                 f"build it with build_model({model.variant.name!r}, weights=...)"
             )
     loaded.copy_to(model, new_head)
-    model.weights = describe(loaded.weights, model, new_head)
+    model.weights = describe(loaded, model, new_head)
     return model.weights
 
 
-def describe(weights: Weights, model: nn.Module, new_head: bool) -> Weights:
-    """``weights`` as they stand in ``model``: a new classifier has no categories and no accuracy yet."""
-    if new_head:
+def describe(loaded: LoadedWeights, model: nn.Module, new_head: bool) -> Weights:
+    """The weights as they stand in ``model``.
+
+    A new classifier, or none, has no categories and no accuracy; other input channels are
+    prepared otherwise, and their accuracy is not known.
+    """
+    weights = loaded.weights
+    if new_head or not model.num_classes:
         weights = replace(weights, categories=None, top1=None, top5=None, multi_label=False)
+    if loaded.in_channels != model.in_channels:
+        known = weights.preprocessing and weights.preprocessing.with_channels(model.in_channels)
+        weights = replace(weights, preprocessing=known, top1=None, top5=None)
     return replace(weights, variant=model.variant, padding=model.padding, num_classes=model.num_classes)
 
 
@@ -197,7 +234,11 @@ def open_weights(
 
     Args:
         weights: a source's name (see :func:`effnet_lib.get_weights`), a member of one of
-            torchvision's ``Weights`` enumerations, a path, or what this function returned.
+            torchvision's ``Weights`` enumerations, a path, or what this function returned. A file
+            may hold several networks. Averaged weights (an entry or prefix with ``ema``, ``swa`` or
+            ``averaged`` in its name) come first, then the usual entries (``state_dict``, ``model``,
+            ...), then the file's order; the first that fits is taken, and a warning tells what is
+            left out. ``"file.pth::model"`` chooses an entry.
         variant: what they should be of; None takes it from the weights, where they tell.
         sha256: expected SHA-256 of the file, at least its first 8 digits.
         padding, norm_eps: for files that leave them open.
@@ -218,8 +259,11 @@ def open_weights(
         raise TypeError(
             f"weights must be a name such as 'torchvision', or a path, got {type(weights).__name__}"
         )
+    weights, entry = _split_entry(weights)
     release, path = None, expand(weights)
     if isinstance(weights, os.PathLike) or _looks_like_a_path(weights):
+        if weights != "" and path.is_dir() and (told := explain_folder(path)):
+            raise WeightsError(f"{shown(path)} {told}")
         path = find_file(path, "the file of the weights", WeightsError)
     else:
         release = find_release(weights, variant)
@@ -231,7 +275,16 @@ def open_weights(
         raise WeightsError(f"{_is_another(path, digest, released)}: {release.remedy}")
     if expected and not digest.startswith(expected):
         raise WeightsError(_is_another(path, digest, expected))
-    return _understand(content, path, release, variant, padding, norm_eps, digest)
+    return _understand(content, path, entry, release, variant, padding, norm_eps, digest)
+
+
+def _split_entry(weights: str | os.PathLike) -> tuple[str | os.PathLike, str | None]:
+    """(path, entry) of ``"path::entry"``; the entry is None where none is named, or the file is called so."""
+    text = os.fspath(weights)
+    path, colons, entry = text.rpartition("::") if isinstance(text, str) else (text, "", "")
+    if not colons or not (_looks_like_a_path(path) or isinstance(weights, os.PathLike)) or os.path.lexists(expand(text)):
+        return weights, None
+    return type(weights)(path), entry
 
 
 def _is_another(path: Path, digest: str, wanted: str) -> str:
@@ -248,7 +301,7 @@ def _as_asked(loaded: LoadedWeights, variant: Variant | str) -> LoadedWeights:
     """
     weights, asked = loaded.weights, as_variant(variant)
     shapes = {name: tuple(tensor.shape) for name, tensor in loaded.tensors.items()}
-    if found := differences(asked, weights.num_classes, loaded.in_channels, shapes, _KEY):
+    if found := differences(asked, weights.num_classes, loaded.in_channels, shapes, KEY):
         raise WeightsError(_misfit(weights.name, asked, found))
     return replace(loaded, weights=_with_variant(weights, variant))
 
@@ -273,106 +326,10 @@ def _looks_like_a_path(text: str) -> bool:
 # Reading
 
 
-def _parse(content: bytes, path: Path) -> tuple[dict[str, Tensor], str | None]:
-    """The tensors in a file, by its own names, and what it says about them; nothing is run."""
-    if not content:
-        raise WeightsError(f"{path} is empty")
-    length = int.from_bytes(content[:8], "little")
-    if content[8:9] == b"{":
-        return _parse_safetensors(content, path, length)
-    if zipped := content[:2] == b"PK":
-        _check_zip(content, path)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if zipped or re.search("GLOBAL|global|class|instantiate", str(error)):
-            raise WeightsError(
-                f"{path} is refused: it holds more than numbers and text, and reading it could run code"
-            ) from None
-        raise WeightsError(f"{path} is not a file of weights, or is cut off or damaged") from None
-    except MemoryError:
-        raise MemoryError(f"{path} does not fit into memory") from None
-    except Exception:  # a damaged file makes the reader raise nearly anything
-        raise WeightsError(
-            f"{path} is not a file of weights, or is cut off: neither safetensors nor a file of torch.save"
-        ) from None
-    said = None
-    for key in ("ema", "state_dict_ema", "model_ema", "state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            said = state.get(_KEY)
-            state = state[key]
-            break
-    if not isinstance(state, Mapping) or not state or not all(isinstance(name, str) for name in state):
-        raise WeightsError(f"{path} does not hold named tensors")
-    state, own = dict(state), getattr(state, "_metadata", None)
-    state.pop("n_averaged", None)  # of torch's AveragedModel
-    if not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} does not hold named tensors")
-    said = own.get(_KEY) if isinstance(own, Mapping) and said is None else said
-    return state, said if isinstance(said, str) else None
-
-
-def _check_zip(content: bytes, path: Path) -> None:
-    """Look at the directory of a zip file before it is unpacked.
-
-    Raises:
-        WeightsError: it is damaged, or would unpack to more than it is. ``torch.save`` compresses nothing.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-    except Exception:  # as many kinds as there are ways to be damaged; what cannot be checked is not unpacked
-        raise WeightsError(f"{path} is not a file of weights, or is cut off or damaged") from None
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise WeightsError(f"{path} is refused: its parts are compressed, which torch.save never does")
-    if sum(member.file_size for member in members) > len(content):
-        raise WeightsError(f"{path} is refused: it would unpack to more than it is")
-
-
-def _parse_safetensors(content: bytes, path: Path, length: int) -> tuple[dict[str, Tensor], str | None]:
-    load = need("safetensors.torch", str(path), WeightsPackageError).load
-    try:
-        state = load(content)
-        said = json.loads(content[8 : 8 + length], object_pairs_hook=_once).get("__metadata__", {}).get(_KEY)
-    except MemoryError:
-        raise MemoryError(f"{path} does not fit into memory") from None
-    except Exception as error:  # safetensors' own errors share no base class
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path} is not a safetensors file, or is damaged: {reason}") from None
-    return state, said
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict:
-    """A JSON object, none of whose names comes twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"it names {next(name for name in names if names.count(name) > 1)!r:.80} twice")
-    return found
-
-
-def _without_prefix(state: Mapping[str, Tensor], prefix: str, path: Path) -> dict[str, Tensor]:
-    """The tensors without what a wrapper put before their names.
-
-    Raises:
-        WeightsError: two of them would have one name.
-    """
-    found, came_from = {}, {}
-    for name, tensor in state.items():
-        short = name.removeprefix(prefix)
-        if short in found:
-            raise WeightsError(
-                f"{path} holds two tensors that are both {shown(short, 80)}: {shown(came_from[short], 80)} and "
-                f"{shown(name, 80)}. Keep one of the two sets"
-            )
-        found[short], came_from[short] = tensor, name
-    return found
-
-
 def _understand(
     content: bytes,
     path: Path,
+    entry: str | None,
     release: Release | None,
     variant: Variant | str | None,
     padding: str | None,
@@ -380,27 +337,13 @@ def _understand(
     digest: str,
 ) -> LoadedWeights:
     """Find out whose weights these are, check every tensor, and name them as we do."""
-    state, said = _parse(content, path)
-    recognised = recognise_names(state)
-    if recognised is None and {"stem.weight", "head.weight", "classifier.weight"} <= state.keys():
-        raise WeightsError(
-            f"{path} are of a network that was optimised for inference, which only load_state_dict of another "
-            "such network takes: save the original, and optimise after loading"
-        )
-    if recognised is None:
-        names = ", ".join(shown(name, 80) for name in list(state)[:3])
-        raise WeightsError(
-            f"{path} are of another network: their names, such as {names}, belong to none of {', '.join(SCHEMES)}"
-        )
-    scheme = recognised.scheme
-    state = _without_prefix(state, recognised.prefix, path)
-    for name, tensor in state.items():
-        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-            raise WeightsError(f"{path}: {shown(name, 80)} is not a plain tensor of numbers")
+    states, told = read_states(content, path)
+    chosen = _choose(states, entry, variant, path)
+    scheme, said = chosen.scheme, chosen.said
+    state = _read_tensors(chosen, path)
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     num_classes, in_channels = sizes_of(shapes, scheme)
-    if num_classes is None:
-        raise WeightsError(f"{path} lacks a classifier: {classifier_names(scheme)[0]} is missing or no matrix")
+    in_channels = in_channels or 3
     if release is None:
         known = _known_release(scheme, path.name)
         if known and known.sha256 and digest.startswith(known.sha256):
@@ -411,14 +354,18 @@ def _understand(
             raise WeightsError(f"{path} is {weights.name}, of {weights.variant.name}, not of {_name_of(variant)}")
         if variant is not None:
             weights = _with_variant(weights, variant)
-    elif said is not None and scheme == _KEY:
+    elif said is not None and scheme == KEY:
         weights = _restore(said, path, variant, shapes)
     else:
-        weights = _describe_file(path, scheme, shapes, variant, padding, norm_eps)
-    found = differences(weights.variant, num_classes, in_channels or 3, shapes, scheme)
-    if found:
+        weights = _describe_file(path, scheme, shapes, variant, padding, norm_eps, told)
+    if found := differences(weights.variant, 0, in_channels, shapes, scheme, head=False):
         raise WeightsError(_misfit(str(path), weights.variant, found))
-    weights = replace(weights, num_classes=num_classes)
+    no_head = ""
+    if found := differences(weights.variant, num_classes or 1, in_channels, shapes, scheme):
+        told_so = said is not None and weights.num_classes == 0 and num_classes is None
+        num_classes, no_head = 0, "" if told_so else found[0]
+        state = {name: tensor for name, tensor in state.items() if not is_classifier(name, scheme)}
+    weights = replace(weights, num_classes=num_classes, name=f"{weights.name}::{entry}" if entry else weights.name)
     if weights.categories is not None and len(weights.categories) != num_classes:
         raise WeightsError(f"{path} has {num_classes} classes and {len(weights.categories)} names for them")
     for name, tensor in state.items():  # a view may repeat a few numbers as often as it likes
@@ -427,13 +374,75 @@ def _understand(
     if 4 * sum(tensor.numel() for tensor in state.values()) > MAX_BYTES:
         raise WeightsError(f"{path} are too large: in float32 they have more than {MAX_BYTES:,} bytes")
     tensors = {}
-    for tensor in tensor_names(weights.variant, num_classes, in_channels or 3):
+    for tensor in tensor_names(weights.variant, num_classes, in_channels):
         name = getattr(tensor, scheme)
         if name in state:
             tensors[tensor.effnet_lib] = _check_numbers(state[name], name, path)
         else:  # only a counter may be missing
             tensors[tensor.effnet_lib] = torch.zeros((), dtype=torch.long)
-    return LoadedWeights(weights, types.MappingProxyType(tensors), in_channels or 3)
+    _say_what_is_left_out(chosen, states, path, asked=entry is not None)
+    return LoadedWeights(weights, types.MappingProxyType(tensors), in_channels, no_head)
+
+
+def _choose(states: list[State], entry: str | None, variant: Variant | str | None, path: Path) -> State:
+    """The network to take from a file: the first that fits, or that stands under ``entry``.
+
+    Raises:
+        WeightsError: none stands there.
+    """
+    if entry is not None:
+        wanted = [state for state in states if f"{state.entry}.".startswith(f"{entry}.")]
+        if not wanted:
+            names = ", ".join(shown(state.entry, 80) or "the file itself" for state in states[:8])
+            raise WeightsError(f"{path} has no weights under {shown(entry, 80)!r}: they are under {names}")
+        states = wanted
+
+    def fits(state: State) -> bool:
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.tensors.items()}
+        if variant is None:
+            return find_variant(shapes, state.scheme) is not None
+        _, in_channels = sizes_of(shapes, state.scheme)
+        return not differences(as_variant(variant), 0, in_channels or 3, shapes, state.scheme, head=False)
+
+    return states[0] if len(states) == 1 else next(filter(fits, states), states[0])
+
+
+def _read_tensors(state: State, path: Path) -> dict[str, Tensor]:
+    """The tensors, read where they are still in the file.
+
+    Raises:
+        WeightsError: one is sparse, quantised or on no device, or the file ends before it.
+    """
+    found = {}
+    for name, tensor in state.tensors.items():
+        try:
+            tensor = tensor.read() if isinstance(tensor, Stored) else tensor
+        except MemoryError:
+            raise MemoryError(f"{path} does not fit into memory") from None
+        except Exception:  # whatever a damaged file makes the reader raise
+            raise WeightsError(f"{path} is cut off or damaged: {shown(name, 80)} is not whole") from None
+        plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided
+        if not plain or tensor.is_quantized or tensor.is_meta:
+            raise WeightsError(f"{path}: {shown(name, 80)} is not a plain tensor of numbers: {PLAIN}")
+        found[name] = tensor.detach()
+    return found
+
+
+def _say_what_is_left_out(chosen: State, states: list[State], path: Path, asked: bool) -> None:
+    """Warn of tensors in a file that are not used, and of other weights unless these were asked for."""
+    others = [state for state in states if state is not chosen]
+    theirs = {name for state in others for name in state.came_from.values()}
+    names = [shown(name, 80) for name in chosen.left_out if name not in theirs]
+    others = [] if asked else others
+    left_out = [shown(state.entry, 80) or "the weights outside" for state in others[:3]] + names[:3]
+    if not left_out:
+        return
+    more = len(others[3:]) + len(names[3:])
+    message = f"{path}: taken are the weights {'in ' + shown(chosen.entry, 80) if chosen.entry else 'outside'}, left out "
+    message += ", ".join(left_out) + (f" and {more} more" if more else "")
+    if choice := next((state.entry for state in others if state.entry), None):
+        message += f"; '{path}::{shown(choice, 80)}' takes that"
+    warnings.warn(message, WeightsWarning, stacklevel=5)
 
 
 def _name_of(variant: Variant | str) -> str:
@@ -482,13 +491,18 @@ def _describe_file(
     variant: Variant | str | None,
     padding: str | None,
     norm_eps: float | None,
+    told: Sequence[str],
 ) -> Weights:
-    """What names, shapes, file name and caller tell of weights that say nothing about themselves."""
+    """What names, shapes, file name and caller tell of weights that say nothing about themselves.
+
+    Args:
+        told: timm's names of the network that the file's other entries tell.
+    """
     config = _hugging_face_config(path) if scheme == "timm" else {}
     architecture = config.get("architecture") or ""
     settings = None
     if scheme == "timm":
-        called = [architecture, variant if isinstance(variant, str) else "", *_timm_name_in(path.name)]
+        called = [architecture, variant if isinstance(variant, str) else "", *told, *_timm_name_in(path.name)]
         called = [name for name in called if is_timm_name(name)]
         settings = timm_settings(called[0]) if called else None
     found = as_variant(variant) if variant is not None else find_variant(shapes, scheme)
@@ -501,7 +515,7 @@ def _describe_file(
         settings = "same", found.norm_eps, found.norm_momentum
     elif scheme == "torchvision" and torchvision_norm(found):
         settings = "symmetric", *torchvision_norm(found)
-    elif scheme == _KEY:
+    elif scheme == KEY:
         settings = padding or "symmetric", found.norm_eps, found.norm_momentum
     if settings is None and (norm_eps is None or (padding is None and scheme == "timm")):
         if scheme == "timm":
@@ -570,8 +584,8 @@ def _restore(said: str, path: Path, variant: Variant | str | None, shapes: dict)
     if isinstance(variant, Variant):
         return _with_variant(weights, variant)
     if variant is not None:
-        num_classes, in_channels = sizes_of(shapes, _KEY)
-        if found := differences(get_variant(variant), num_classes or 1, in_channels or 1, shapes, _KEY):
+        num_classes, in_channels = sizes_of(shapes, KEY)
+        if found := differences(get_variant(variant), num_classes or 0, in_channels or 1, shapes, KEY):
             raise WeightsError(_misfit(str(path), get_variant(variant), found))
     return weights
 
@@ -668,7 +682,7 @@ def encode_weights(model: nn.Module, suffix: str = ".safetensors", half: bool = 
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if any(tensor.is_meta for tensor in state.values()):
         raise WeightsError("cannot save these weights: the model is on the meta device, which keeps no numbers")
-    if found := differences(model.variant, count_classes(model), model.in_channels, shapes, _KEY):
+    if found := differences(model.variant, count_classes(model), model.in_channels, shapes, KEY):
         raise WeightsError(
             f"cannot save these weights, since no network could read them again: the model was changed after "
             f"build_model ({found[0]}). torch.save(model.state_dict(), ...) keeps them as they are"
@@ -683,8 +697,8 @@ def encode_weights(model: nn.Module, suffix: str = ".safetensors", half: bool = 
             raise WeightsError(f"cannot save these weights: numbers in {name} {reason}")
         state[name] = tensor
     if suffix == ".safetensors":
-        return encode_safetensors(dict(state), **{_KEY: said})
-    state._metadata[_KEY] = said  # load_state_dict looks for modules there, and finds none of this name
+        return encode_safetensors(dict(state), **{KEY: said})
+    state._metadata[KEY] = said  # load_state_dict looks for modules there, and finds none of this name
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
@@ -728,7 +742,9 @@ def describe_json(model: nn.Module) -> str:
 
 
 def count_classes(model: nn.Module) -> int:
-    """How many the classifier has, which may be another one than the model was built with."""
+    """How many the classifier has, which may be another one than the model was built with; 0 if there is none."""
+    if not model.classifier.state_dict():
+        return 0
     weight = getattr(model.classifier, "weight", None)
     return len(weight) if isinstance(weight, Tensor) and weight.ndim == 2 else model.num_classes
 

