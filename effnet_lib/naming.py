@@ -59,6 +59,8 @@ class Names(NamedTuple):
 def tensor_names(variant: Variant, num_classes: int = 1000, in_channels: int = 3) -> Iterator[TensorName]:
     """Every tensor of the network of ``variant``, in order, as ``build_model`` makes them.
 
+    With ``num_classes=0`` there is no classifier.
+
     >>> next(tensor_names(get_variant("b0")))[:3]
     ('stem.0.weight', 'features.0.0.weight', 'conv_stem.weight')
     """
@@ -112,6 +114,8 @@ def tensor_names(variant: Variant, num_classes: int = 1000, in_channels: int = 3
     features = f"features.{len(variant.stages) + 1}"
     head = (pair("head"), pair(features), ("conv_head", "bn2"), ("_conv_head", "_bn1"))
     yield from conv_norm(head, variant.head_channels, channels, 1, 1)
+    if num_classes == 0:
+        return
     classifier = ("classifier", "classifier.1", "classifier", "_fc")
     yield _named("weight", classifier, (num_classes, variant.head_channels))
     yield _named("bias", classifier, (num_classes,))

@@ -98,7 +98,10 @@ class LoadedWeights:
         model = _as_built(model)
         own = model.state_dict()
         head = classifier_names(_KEY)
-        shapes = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
+        tensors = self.tensors
+        if model.num_classes == 0:  # nothing to put a classifier into
+            tensors, new_head = {name: tensor for name, tensor in tensors.items() if name not in head}, False
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         variant = model.variant
         found = differences(variant, model.num_classes, model.in_channels, shapes, _KEY, head=not new_head)
         if found:
@@ -110,14 +113,14 @@ class LoadedWeights:
                 "say new_head=True"
             )
         fresh = {name: torch.zeros_like(own[name]) for name in head} if new_head else {}
-        new = own | dict(self.tensors) | fresh
+        new = own | dict(tensors) | fresh
         wrong = [name for name, tensor in new.items() if name not in own or tensor.shape != own[name].shape]
         if wrong:
             raise WeightsError(
                 f"the model was changed after build_model ({min(wrong)} does not fit): build it with "
                 "num_classes=... and new_head=True"
             )
-        for name, tensor in self.tensors.items():
+        for name, tensor in tensors.items():
             if own[name].is_meta:
                 raise WeightsError(
                     "the model is on the meta device, which keeps no numbers: build it on another, or call "
@@ -180,8 +183,8 @@ def load_weights(model: nn.Module, weights, *, new_head: bool = False, sha256: s
 
 
 def describe(weights: Weights, model: nn.Module, new_head: bool) -> Weights:
-    """``weights`` as they stand in ``model``: a new classifier has no categories and no accuracy yet."""
-    if new_head:
+    """``weights`` as they stand in ``model``: a new classifier, or none, has no categories and no accuracy."""
+    if new_head or model.num_classes == 0:
         weights = replace(weights, categories=None, top1=None, top5=None)
     return replace(weights, variant=model.variant, padding=model.padding, num_classes=model.num_classes)
 
@@ -399,6 +402,8 @@ def _understand(
             raise WeightsError(f"{path}: {shown(name, 80)} is not a plain tensor of numbers")
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     num_classes, in_channels = sizes_of(shapes, scheme)
+    if num_classes is None and said is not None and classifier_names(scheme)[0] not in shapes:
+        num_classes = 0  # of a network of ours that was built without one
     if num_classes is None:
         raise WeightsError(f"{path} lacks a classifier: {classifier_names(scheme)[0]} is missing or no matrix")
     if release is None:
@@ -726,6 +731,8 @@ def describe_json(model: nn.Module) -> str:
 
 def count_classes(model: nn.Module) -> int:
     """How many the classifier has, which may be another one than the model was built with."""
+    if isinstance(model.classifier, nn.Identity):
+        return 0
     weight = getattr(model.classifier, "weight", None)
     return len(weight) if isinstance(weight, Tensor) and weight.ndim == 2 else model.num_classes
 
@@ -784,6 +791,11 @@ def classify(
         TypeError, ValueError: no network of ours, no image, or nothing says how to prepare it.
     """
     plain = _plain(model)
+    if isinstance(getattr(plain, "classifier", None), nn.Identity):
+        raise ValueError(
+            "this network has no classifier (num_classes=0), so it knows no classes: embeddings(images) gives "
+            "its features, and reset_classifier(...) a new classifier to train"
+        )
     k = positive_int("k", k)
     if preprocessing is None:
         preprocessing = needed_preprocessing(plain)

@@ -204,7 +204,7 @@ def test_the_command(tmp_path, capsys):
         (["b0", "--output", "."], "folder"),
         (["b0", "--output", "x.onnx", "--resolution", "31"], "at least 32"),
         (["b0", "--output", "x.onnx", "--resolution", "9" * 30], "at most 16384 pixels"),
-        (["b0", "--output", "x.onnx", "--num-classes", "0"], "num_classes"),
+        (["b0", "--output", "x.onnx", "--num-classes", "-1"], "num_classes"),
         (["b0", "--output", "x.onnx", "--output-stride", "5"], "output_stride"),
         (["b0", "--output", "x.onnx", "--padding", "valid"], "valid"),
         (["b0", "--output", "x.onnx", "--padding", "same", "--dynamic-size"], "symmetric padding"),

@@ -237,7 +237,6 @@ def test_wrong_input_names_both_shapes(network, shape):
 @pytest.mark.parametrize(
     "options, error, name",
     [
-        ({"num_classes": 0}, ValueError, "num_classes"),
         ({"num_classes": -5}, ValueError, "num_classes"),
         ({"num_classes": 10.0}, TypeError, "num_classes"),
         ({"in_channels": 0}, ValueError, "in_channels"),
@@ -249,6 +248,7 @@ def test_wrong_input_names_both_shapes(network, shape):
         ({"norm_eps": 0}, ValueError, "norm_eps"),
         ({"norm_momentum": 2}, ValueError, "norm_momentum"),
         ({"dropout": "0.1"}, TypeError, "dropout"),
+        ({"gradient_checkpointing": 1}, TypeError, "gradient_checkpointing must be True or False, got 1"),
     ],
 )
 def test_bad_options(options, error, name):
