@@ -34,6 +34,7 @@ _PUBLIC = {
     "features": ("FeatureInfo", "feature_info", "select_features"),
     "cost": ("BlockCost", "Cost", "LayerCost", "StageCost", "block_cost", "conv_cost", "count_cost"),
     "budget": ("TrainingBudget", "training_budget"),
+    "memory": ("TrainingMemory", "largest_batch", "training_memory"),
     "bounds": ("LayerBound", "Roofline", "roofline"),
     "layers": ("ConvNormAct", "SqueezeExcite", "StochasticDepth"),
     "blocks": ("FusedMBConv", "MBConv"),

@@ -190,6 +190,7 @@ class Run:
                 self.variant, len(classes), self.data.channels, padding=source and source.weights.padding,
                 dropout=cfg.dropout, stochastic_depth_rate=cfg.stochastic_depth_rate,
                 norm_eps=cfg.norm_eps, norm_momentum=cfg.norm_momentum,
+                gradient_checkpointing=cfg.gradient_checkpointing,
             )  # fmt: skip
             if source:
                 source.copy_to(model, new_head=not same_classes(source.weights, classes))
