@@ -31,8 +31,10 @@ _PUBLIC = {
         "scale_by",
         "scale_variant",
     ),
+    "features": ("FeatureInfo", "feature_info", "select_features"),
     "cost": ("BlockCost", "Cost", "LayerCost", "StageCost", "block_cost", "conv_cost", "count_cost"),
     "budget": ("TrainingBudget", "training_budget"),
+    "memory": ("TrainingMemory", "largest_batch", "training_memory"),
     "bounds": ("LayerBound", "Roofline", "roofline"),
     "layers": ("ConvNormAct", "SqueezeExcite", "StochasticDepth"),
     "blocks": ("FusedMBConv", "MBConv"),
@@ -48,6 +50,7 @@ _PUBLIC = {
     ),  # fmt: skip
     "studies_v2": ("FusedNetwork", "progressive_study", "published_fused_study", "published_size_study"),
     "deploy": ("ConvAct", "InferenceNet", "fold_batch_norm", "optimize_for_inference"),
+    "backbone": ("FeatureBackbone", "build_backbone"),
     "export": ("ExportError", "Exported", "export_model"),
     "quantize": ("Quantized", "load_images", "quantize_model"),
     "bench": ("benchmark", "compare_inference", "take_turns"),

@@ -1,8 +1,11 @@
-"""The two building blocks: MBConv (V1 and V2) and Fused-MBConv (V2)."""
+"""The two building blocks, MBConv (V1 and V2) and Fused-MBConv (V2), and a stage of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .layers import ConvNormAct, SqueezeExcite, StochasticDepth
 
@@ -91,6 +94,53 @@ class FusedMBConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         branch = self.project(self.se(self.expand(x)))
         return x + self.drop(branch) if self.has_skip else branch
+
+
+class BlockSequence(nn.Sequential):
+    """The blocks of a stage, one after another: (N, in, H, W) → (N, out, H/stride, W/stride), rounded up.
+
+    With ``gradient_checkpointing`` only the input of each block is kept for the backward pass, which
+    computes the rest again: less memory, about a third more computation, the same gradients. Random
+    numbers are drawn as in the first pass, and batch norm's running statistics change once.
+
+    Source: Chen et al. 2016, arXiv:1604.06174.
+    """
+
+    gradient_checkpointing = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self:
+            x = _recomputed(block, x) if self.gradient_checkpointing and _keeps_a_graph(x) else block(x)
+        return x
+
+
+def _keeps_a_graph(x: Tensor) -> bool:
+    """Whether a backward pass may follow, and nothing is being traced."""
+    tracing = torch.compiler.is_exporting() or torch.jit.is_tracing() or not isinstance(x, Tensor)
+    return torch.is_grad_enabled() and not tracing
+
+
+def _recomputed(block: nn.Module, x: Tensor) -> Tensor:
+    """What ``block`` gives; all between is computed again in the backward pass."""
+    if torch.compiler.is_compiling():  # a compiled graph writes its statistics once, at its end
+        return checkpoint(block, x, use_reentrant=False)
+    return checkpoint(
+        block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), keep_statistics(block))
+    )
+
+
+@contextmanager
+def keep_statistics(module: nn.Module) -> Iterator[None]:
+    """Inside, batch norms write their running statistics and counters to copies, which are dropped."""
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+    kept = [dict(norm._buffers) for norm in norms]
+    try:
+        for norm in norms:
+            norm._buffers.update({name: buffer.clone() for name, buffer in norm._buffers.items()})
+        yield
+    finally:
+        for norm, buffers in zip(norms, kept):
+            norm._buffers.update(buffers)
 
 
 def _squeeze_excite(channels: int, squeeze_channels: int, activation: str) -> nn.Module:

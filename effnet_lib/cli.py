@@ -156,11 +156,34 @@ def _add_export(commands) -> None:
     export.add_argument("--method", default="minmax", help="ranges by minmax or percentile (with --int8)")
     export.add_argument("--float-layers", nargs="+", default=(), metavar="PART",
                         help="parts that --int8 leaves alone, such as stem, stages.0, or se")  # fmt: skip
-    export.add_argument("--resolution", type=int, help="side of the image in pixels (default: its own)")
-    export.add_argument("--num-classes", type=int, help="default: those of the weights, or 1000")
+    export.add_argument("--resolution", type=_sides, metavar="PIXELS",
+                        help="side of the image, or HEIGHTxWIDTH such as 256x320 (default: its own)")  # fmt: skip
+    export.add_argument("--batch-size", default="dynamic", metavar="N",
+                        help="the only number of images that the file takes, or dynamic (default: dynamic)")  # fmt: skip
+    export.add_argument("--opset", type=int, metavar="N", help="version of ONNX's operators (default: PyTorch's choice)")
+    export.add_argument("--num-classes", type=int,
+                        help="default: those of the weights, or 1000; 0 leaves the classifier out")  # fmt: skip
     export.add_argument("--in-channels", type=int, help="default: those of the weights, or 3")
     export.add_argument("--json", action="store_true", help="print JSON")
     export.set_defaults(run=run_export)
+
+
+def _sides(text: str) -> int | tuple[int, int]:
+    """``--resolution``: a side, or height and width."""
+    sides = re.fullmatch(r"(-?\d+)(?:[x×](\d+))?", text.strip().lower())
+    if sides is None:
+        raise argparse.ArgumentTypeError(f"expected pixels such as 224, or HEIGHTxWIDTH such as 256x320, got {text!r:.40}")
+    return int(sides[1]) if sides[2] is None else (int(sides[1]), int(sides[2]))
+
+
+def _batch_size(text: str) -> int | None:
+    """``--batch-size``: a number, or None where it is free."""
+    if text.strip().lower() == "dynamic":
+        return None
+    try:
+        return positive_int("--batch-size", int(text))
+    except ValueError:
+        raise ValueError(f"--batch-size must be dynamic or at least 1, got {text!r:.40}") from None
 
 
 def _add_experiment(commands) -> None:
@@ -597,8 +620,13 @@ def run_export(args: argparse.Namespace) -> int:
         raise ValueError("--int8 and --calibration DIR go together: ranges are measured on pictures")
     if not args.int8 and (args.float_layers or args.method != "minmax"):
         raise ValueError("--method and --float-layers go with --int8")
+    batch_size = _batch_size(args.batch_size)
     if args.int8 and (args.format not in (None, "onnx") or args.dynamic_size or args.optimize):
         raise ValueError("--int8 writes ONNX, with batch norm folded: without --format, --optimize, --dynamic-size")
+    if args.int8 and (batch_size or args.opset is not None or isinstance(args.resolution, tuple)):
+        raise ValueError("--int8 takes square images in any batch: without --batch-size, --opset and HEIGHTxWIDTH")
+    if args.int8 and args.num_classes == 0:
+        raise ValueError("--int8 compares the classes that are predicted: without --num-classes 0")
     from .train.config import make_variant
 
     if args.variant is None and args.weights is None:
@@ -616,7 +644,7 @@ def run_export(args: argparse.Namespace) -> int:
         for package in ("onnx", "onnxruntime"):
             need(package, "quantising")
     else:
-        check_output(args.output, args.format, args.dynamic_size)
+        check_output(args.output, args.format, args.dynamic_size, batch_size, args.opset)
 
     asked = {
         name: value
@@ -644,7 +672,10 @@ def run_export(args: argparse.Namespace) -> int:
     else:
         if args.optimize:
             model = optimize_for_inference(model)
-        result = export_model(model, args.output, args.format, resolution=resolution, dynamic_size=args.dynamic_size)
+        result = export_model(
+            model, args.output, args.format, resolution=resolution, dynamic_size=args.dynamic_size,
+            batch_size=batch_size, opset=args.opset,
+        )  # fmt: skip
     if args.json:
         _print_json(dataclasses.asdict(result))
     elif args.int8:

@@ -164,7 +164,8 @@ def count_cost(
         variant: a variant or its name.
         resolution: side of the square image in pixels, at least the variant's output
             stride (32, but for small images); its own evaluation resolution if None.
-        num_classes, in_channels: at least 1.
+        num_classes: 0 is a network without a classifier.
+        in_channels: at least 1.
 
     Raises:
         TypeError, ValueError: an argument is of the wrong kind or out of range.
@@ -176,7 +177,7 @@ def count_cost(
     if resolution is None:
         resolution = variant.resolution
     size = positive_int("resolution", resolution, variant.output_stride)
-    num_classes = positive_int("num_classes", num_classes)
+    num_classes = positive_int("num_classes", num_classes, 0)
     channels = positive_int("in_channels", in_channels)
 
     rows = []
@@ -204,7 +205,7 @@ def count_cost(
 
     conv = _conv("convolution", channels, variant.head_channels, 1, 1, 1, size)
     linear = _conv("linear", variant.head_channels, num_classes, 1, 1, 1, 1, extra=1)
-    add("Conv 1×1, pool, FC", 1, variant.head_channels, size, map(sum, zip(counts(conv), counts(linear))))
+    add("Conv 1×1, pool, FC" if num_classes else "Conv 1×1, pool", 1, variant.head_channels, size, map(sum, zip(counts(conv), counts(linear))))
 
     totals = (sum(getattr(row, field) for row in rows) for field in _COUNTS)
     return Cost(*totals, tuple(rows))

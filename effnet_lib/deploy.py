@@ -15,6 +15,7 @@ import functools
 import platform
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -161,7 +162,8 @@ class FastSqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gates = self.gates(x)
-        return x.mul_(gates) if self.inplace and not x.requires_grad else x * gates
+        in_place = self.inplace and isinstance(x, Tensor) and not x.requires_grad  # a tracer has a proxy here
+        return x.mul_(gates) if in_place else x * gates
 
 
 class InferenceNet(EfficientNet):
@@ -195,6 +197,17 @@ class InferenceNet(EfficientNet):
             )
         return super().train(False)
 
+    def reset_classifier(self, num_classes: int) -> None:
+        """Not for an optimized network.
+
+        Raises:
+            RuntimeError: always; a new classifier wants to be trained.
+        """
+        raise RuntimeError(
+            "an optimized network is for inference: reset_classifier of the original, train it, "
+            "then call optimize_for_inference again"
+        )
+
     def forward_stages(self, x: Tensor) -> list[Tensor]:
         """Feature maps after the stem and after each stage, largest first, in ``channels_last``."""
         self._check(x)
@@ -207,7 +220,8 @@ class InferenceNet(EfficientNet):
 
     def forward(self, x: Tensor) -> Tensor:
         self._check(x)
-        if x.device.type != "cpu" or torch.compiler.is_compiling() or len(x) == 0:
+        traced = torch.compiler.is_compiling() or isinstance(x, torch.fx.Proxy) or torch.jit.is_tracing()
+        if traced or x.device.type != "cpu" or len(x) == 0:
             return super().forward(x)
         image = largest_map(self.variant, *x.shape[2:]) * x.element_size()
         pieces = -(-len(x) * image // _LARGEST_BLOCK)
@@ -271,8 +285,8 @@ _ONEDNN_NAMES = {None: ("none", []), "silu": ("swish", []), "relu": ("relu", [])
 def _runs_here(x: Tensor) -> bool:
     """Whether ``x`` is computed with now and on this processor: not on a GPU, and no graph is being made."""
     return (
-        x.device.type == "cpu"
-        and type(x) is Tensor
+        type(x) is Tensor  # and no proxy of a tracer
+        and x.device.type == "cpu"
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
         and not torch.is_autocast_enabled("cpu")

@@ -27,7 +27,8 @@ from .layers import Conv2dSame
 from .model import EfficientNet
 from .packages import need
 from .scaling import positive_int
-from .weights import encode_safetensors, encode_weights
+from .variants import Variant
+from .weights import count_classes, encode_safetensors, encode_weights
 
 T = TypeVar("T")
 
@@ -36,6 +37,8 @@ FORMATS = {"onnx": ".onnx", "exported-program": ".pt2", "safetensors": ".safeten
 #: How far outputs may lie from the network's own, relative to the largest of them.
 TOLERANCE = 1e-4
 
+# Of ONNX: what PyTorch's exporter writes at least, and to what _lower_opset can go from there.
+_WRITTEN_OPSET, _LOWEST_OPSET = 18, 13
 _LARGEST_SIDE = 2**14  # of an image, in pixels; the first feature map of B0 then has 8.6 GB
 
 
@@ -70,22 +73,28 @@ def export_model(
     path: str | Path,
     format: str | None = None,
     *,
-    resolution: int | None = None,
+    resolution: int | tuple[int, int] | None = None,
     dynamic_size: bool = False,
+    batch_size: int | None = None,
+    opset: int | None = None,
 ) -> Exported:
     """Write ``model`` to ``path``, read it back, run it beside the original, and keep it if they agree.
 
-    The batch is free in every format; ``images`` and ``logits`` are the names in ONNX. The
-    device and the mode of ``model`` do not change; what is written computes on any device.
+    The batch is free unless ``batch_size`` fixes it; ``images`` and ``logits`` are the names in ONNX
+    (``embeddings`` where the network has no classifier). The device and the mode of ``model`` do not change; what is written computes on any device.
 
     Args:
         model: a network of :func:`build_model`, or one optimised for inference.
         path: the file; its folder exists, and ``~`` is your home directory.
         format: ``"onnx"``, ``"exported-program"`` or ``"safetensors"``; None to go by the suffix.
-        resolution: side of the images in pixels, at least the output stride; the variant's own
-            if None.
+        resolution: side of the images in pixels, or (height, width), each at least the output
+            stride; the variant's own if None.
         dynamic_size: leave height and width free as well; with symmetric padding only, and not
             for safetensors, which hold no computation.
+        batch_size: the only number of images that the file takes; None leaves it free. Some runtimes
+            for small devices want it fixed, most often to 1.
+        opset: version of ONNX's operators, for runtimes that know no newer one; None leaves the choice
+            to PyTorch. For ONNX only.
 
     Raises:
         TypeError, ValueError: an argument is of the wrong kind or out of range.
@@ -95,31 +104,38 @@ def export_model(
     """
     if not isinstance(model, EfficientNet):
         raise TypeError(f"expected a network of build_model, got {type(model).__name__}")
-    path, format = check_output(path, format, dynamic_size)
-    size = model.variant.resolution if resolution is None else resolution
-    size = positive_int("resolution", size, model.variant.output_stride)  # the last map keeps a pixel
-    if size > _LARGEST_SIDE:
-        raise ValueError(f"resolution must be at most {_LARGEST_SIDE} pixels, got {size}")
+    path, format = check_output(path, format, dynamic_size, batch_size, opset)
+    height, width = check_size(model.variant.resolution if resolution is None else resolution, model.variant)
     if dynamic_size and any(isinstance(m, Conv2dSame) or getattr(m, "same", False) for m in model.modules()):
         raise ValueError("dynamic_size needs symmetric padding: SAME pads by the size of the image")
 
     reference = _for_export(model)
-    shapes = [(1, model.in_channels, size, size), (3, model.in_channels, size, size)]
+    shapes = [(batch, model.in_channels, height, width) for batch in ([batch_size] if batch_size else [1, 3])]
     if dynamic_size:
-        shapes.append((2, model.in_channels, size + 32, size + 16))
+        shapes.append((batch_size or 2, model.in_channels, height + 32, width + 16))
+    free = {} if batch_size else {0: torch.export.Dim("batch", min=1)}
+    if dynamic_size:
+        free |= {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
+    example = torch.randn(batch_size or 2, *shapes[-1][1:])
     write, open_file = {
         "onnx": (_write_onnx, _run_onnx),
         "exported-program": (_write_program, _run_program),
         "safetensors": (_write_safetensors, _run_safetensors),
     }[format]
     with aside(path) as new:
-        _quietly(format, lambda: write(reference, new, shapes[-1], dynamic_size))
+        _quietly(format, lambda: write(reference, new, example, free, opset))
         runtime, run = _quietly(format, lambda: open_file(new, reference))
         difference = _quietly(format, lambda: _compare(reference, run, shapes)) if run else None
     return Exported(str(path), format, path.stat().st_size, runtime, difference, tuple(shapes) if run else ())
 
 
-def check_output(path: str | Path, format: str | None = None, dynamic_size: bool = False) -> tuple[Path, str]:
+def check_output(
+    path: str | Path,
+    format: str | None = None,
+    dynamic_size: bool = False,
+    batch_size: int | None = None,
+    opset: int | None = None,
+) -> tuple[Path, str]:
     """Path and format as :func:`export_model` takes them, before there is a network to write.
 
     Raises:
@@ -136,7 +152,32 @@ def check_output(path: str | Path, format: str | None = None, dynamic_size: bool
         raise TypeError(f"dynamic_size must be True or False, got {dynamic_size!r:.60}")
     if dynamic_size and format == "safetensors":
         raise ValueError("dynamic_size is for onnx and exported-program: safetensors hold weights, which fit any size")
+    if batch_size is not None:
+        positive_int("batch_size", batch_size)
+        if format == "safetensors":
+            raise ValueError("batch_size is for onnx and exported-program: safetensors hold weights, which fit any batch")
+    if opset is not None:
+        if format != "onnx":
+            raise ValueError(f"opset is for onnx: {format} has no version of ONNX's operators")
+        latest = need("onnx", "ONNX").defs.onnx_opset_version()
+        if not _LOWEST_OPSET <= positive_int("opset", opset) <= latest:
+            raise ValueError(f"opset must lie between {_LOWEST_OPSET} and {latest}, the latest of this onnx, got {opset}")
     return path, format
+
+
+def check_size(resolution: int | tuple[int, int], variant: Variant) -> tuple[int, int]:
+    """Height and width of the images in pixels, checked.
+
+    Raises:
+        TypeError, ValueError: as for :func:`export_model`.
+    """
+    sides = resolution if isinstance(resolution, (tuple, list)) else (resolution, resolution)
+    if len(sides) != 2:
+        raise ValueError(f"resolution must be a side or (height, width), got {len(sides)} numbers")
+    for side in sides:  # the last feature map keeps a pixel
+        if positive_int("resolution", side, variant.output_stride) > _LARGEST_SIDE:
+            raise ValueError(f"resolution must be at most {_LARGEST_SIDE} pixels, got {side}")
+    return tuple(sides)
 
 
 def _for_export(model: EfficientNet) -> EfficientNet:
@@ -196,19 +237,36 @@ def _compare(model: EfficientNet, run: Callable[[Tensor], Tensor], shapes) -> fl
     return largest
 
 
-def _dynamic(dynamic_size: bool) -> dict:
-    free = {0: torch.export.Dim("batch", min=1)}
-    return free | ({2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO} if dynamic_size else {})
-
-
-def _write_onnx(model: EfficientNet, path: Path, shape, dynamic_size: bool) -> None:
-    need("onnx", "ONNX")
+def _write_onnx(model: EfficientNet, path: Path, example: Tensor, free: dict, opset: int | None) -> None:
+    onnx = need("onnx", "ONNX")
     need("onnxscript", "ONNX")
     program = torch.onnx.export(
-        model, (torch.randn(2, *shape[1:]),), dynamo=True, verbose=False,
-        input_names=["images"], output_names=["logits"], dynamic_shapes=(_dynamic(dynamic_size),),
+        model, (example,), dynamo=True, verbose=False, opset_version=opset and max(opset, _WRITTEN_OPSET),
+        input_names=["images"], output_names=["logits" if count_classes(model) else "embeddings"],
+        dynamic_shapes=(free or None,),
     )  # fmt: skip
     program.save(path, external_data=False)
+    if opset is not None and opset < _WRITTEN_OPSET:
+        onnx.save(_lower_opset(onnx, onnx.load(path), opset), path)
+
+
+def _lower_opset(onnx, model, opset: int):
+    """The network in operators of version 13 to 17, which differ from those of 18 in the averages alone.
+
+    ONNX's own converter knows no way from 14 to 13, and leaves an attribute that 17 does not have.
+    """
+    numbers = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "ReduceMean":
+            images, axes = node.input
+            del node.input[1:]
+            kept = [attribute for attribute in node.attribute if attribute.name == "keepdims"]
+            del node.attribute[:]
+            node.attribute.extend([*kept, onnx.helper.make_attribute("axes", numbers[axes].tolist())])
+    (used,) = (known for known in model.opset_import if known.domain in ("", "ai.onnx"))
+    used.version = opset
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 def _run_onnx(path: Path, model: EfficientNet):
@@ -234,10 +292,8 @@ def onnx_session(path: str | Path, threads: int | None = None):
     return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
 
 
-def _write_program(model: EfficientNet, path: Path, shape, dynamic_size: bool) -> None:
-    program = torch.export.export(
-        model, (torch.randn(2, *shape[1:]),), dynamic_shapes=(_dynamic(dynamic_size),)
-    )
+def _write_program(model: EfficientNet, path: Path, example: Tensor, free: dict, opset: None) -> None:
+    program = torch.export.export(model, (example,), dynamic_shapes=(free or None,))
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
     path.write_bytes(buffer.getvalue())
@@ -249,7 +305,7 @@ def _run_program(path: Path, model: EfficientNet):
     return f"torch {torch.__version__}", program
 
 
-def _write_safetensors(model: EfficientNet, path: Path, shape, dynamic_size: bool) -> None:
+def _write_safetensors(model: EfficientNet, path: Path, example: Tensor, free: dict, opset: None) -> None:
     if not isinstance(model, InferenceNet):
         path.write_bytes(encode_weights(model))
         return

@@ -1,12 +1,32 @@
 """The three small layers that every block is made of."""
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .scaling import rate as checked_rate
 
 ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "relu6": nn.ReLU6}
+
+
+@torch.fx.wrap  # the padding depends on the size, which is not known while a graph is traced
+def pad_same(x: Tensor, kernel_size: tuple[int, int], stride: tuple[int, int]) -> Tensor:
+    """``x`` with zeros around it as TensorFlow's SAME has them, as many as its size needs."""
+    padding = []
+    for size, kernel, step in zip(x.shape[:-3:-1], kernel_size, stride):
+        total = max((-(-size // step) - 1) * step + kernel - size, 0)
+        padding += [total // 2, total - total // 2]
+    return F.pad(x, padding)
+
+
+@torch.fx.wrap  # the number of samples is not known while a graph is traced
+def drop_samples(x: Tensor, rate: float, training: bool) -> Tensor:
+    """``x``, while training with each sample zeroed with probability ``rate`` or else divided by 1 − rate."""
+    if not training or rate == 0:
+        return x
+    keep = torch.rand(x.shape[:1] + (1,) * (x.ndim - 1), device=x.device) >= rate
+    return x * (keep / (1 - rate)).to(x.dtype)
 
 
 class Conv2dSame(nn.Conv2d):
@@ -18,11 +38,7 @@ class Conv2dSame(nn.Conv2d):
 
     def pad(self, x: Tensor) -> Tensor:
         """``x`` with zeros around it, as many as this kernel and stride want at its size."""
-        padding = []
-        for size, kernel, stride in zip(x.shape[:-3:-1], self.kernel_size, self.stride):
-            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            padding += [total // 2, total - total // 2]
-        return F.pad(x, padding)
+        return pad_same(x, self.kernel_size, self.stride)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(self.pad(x), self.weight, self.bias, self.stride, 0, 1, self.groups)
@@ -111,10 +127,7 @@ class StochasticDepth(nn.Module):
         self.rate = checked_rate("rate", rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        keep = torch.rand(x.shape[:1] + (1,) * (x.ndim - 1), device=x.device) >= self.rate
-        return x * (keep / (1 - self.rate)).to(x.dtype)
+        return drop_samples(x, self.rate, self.training)
 
     def extra_repr(self) -> str:
         return f"rate={self.rate:.4g}"

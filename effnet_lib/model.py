@@ -4,9 +4,10 @@ from dataclasses import replace
 from functools import partial
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 
-from .blocks import FusedMBConv, MBConv
+from .blocks import BlockSequence, FusedMBConv, MBConv
 from .layers import ConvNormAct, SqueezeExcite
 from .scaling import positive_int, positive_number, rate
 from .variants import Variant, as_variant
@@ -18,7 +19,7 @@ BLOCKS = {"mbconv": MBConv, "fused_mbconv": FusedMBConv}
 class EfficientNet(nn.Module):
     """The network that a :class:`Variant` describes: (N, in_channels, H, W) → (N, num_classes).
 
-    ``stem``, ``stages`` (a list of lists of blocks), ``head`` and ``classifier`` are the rows
+    With ``num_classes=0`` there is no classifier, and it gives :meth:`embeddings`. ``stem``, ``stages`` (a list of lists of blocks), ``head`` and ``classifier`` are the rows
     of the stage table, in order. ``weights`` says what weights it started from, if any (a
     :class:`Weights`). Use :func:`build_model`, which checks its arguments.
     """
@@ -41,7 +42,7 @@ class EfficientNet(nn.Module):
         self.stages = nn.Sequential()
         channels, index = variant.stem_channels, 0
         for stage in variant.stages:
-            blocks = nn.Sequential()
+            blocks = BlockSequence()
             for layer in range(stage.layers):
                 block = BLOCKS[stage.operator](
                     channels,
@@ -60,7 +61,7 @@ class EfficientNet(nn.Module):
 
         self.head = conv(channels, variant.head_channels)
         self.dropout = nn.Dropout(variant.dropout)
-        self.classifier = nn.Linear(variant.head_channels, num_classes)
+        self.classifier = nn.Linear(variant.head_channels, num_classes) if num_classes else nn.Identity()
         self.apply(_initialize)
         _set_running_variance(self)
 
@@ -83,9 +84,45 @@ class EfficientNet(nn.Module):
         self._check(x)
         return self.head(self.stages(self.stem(x)))
 
+    def embeddings(self, x: Tensor) -> Tensor:
+        """The last feature map averaged over its pixels: (N, head_channels), what the classifier reads."""
+        return self.forward_features(x).mean((2, 3))
+
     def forward(self, x: Tensor) -> Tensor:
-        pooled = self.forward_features(x).mean((2, 3))
-        return self.classifier(self.dropout(pooled))
+        pooled = self.embeddings(x)
+        # dropout belongs to the classifier: embeddings stay whole
+        return pooled if isinstance(self.classifier, nn.Identity) else self.classifier(self.dropout(pooled))
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Put a new classifier in place of the present one, for other classes; 0 leaves none.
+
+        It begins as that of :func:`build_model`: random, or with zeros on top of pretrained
+        weights. ``weights`` forget the names of their classes and their accuracy.
+
+        Raises:
+            TypeError, ValueError: ``num_classes`` is not an integer of at least 0.
+        """
+        self.num_classes = positive_int("num_classes", num_classes, 0)
+        example = next(self.head.parameters())
+        layer = nn.Linear(self.variant.head_channels, num_classes) if num_classes else nn.Identity()
+        _initialize(layer)
+        if self.weights and num_classes:
+            nn.init.zeros_(layer.weight)
+        self.classifier = layer.to(example.device, example.dtype).train(self.training)
+        if self.weights:
+            self.weights = replace(self.weights, num_classes=num_classes)
+
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """Whether each block is computed again in the backward pass, which saves memory; may be set."""
+        return all(stage.gradient_checkpointing for stage in self.stages)
+
+    @gradient_checkpointing.setter
+    def gradient_checkpointing(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"gradient_checkpointing must be True or False, got {value!r:.60}")
+        for stage in self.stages:
+            stage.gradient_checkpointing = value
 
     def preprocess(self, images) -> Tensor:
         """Images as the weights want them; see :class:`Preprocessing`."""
@@ -95,7 +132,15 @@ class EfficientNet(nn.Module):
         """The ``k`` likeliest classes of an image, or of each image; see :func:`effnet_lib.classify`."""
         return classify(self, images, k, preprocessing)
 
+    def __prepare_scriptable__(self):
+        raise RuntimeError(
+            "torch.jit.script cannot compile this network, and TorchScript is deprecated in PyTorch: use "
+            "torch.export.export(model, (images,)), or torch.jit.trace(model, images) where TorchScript is needed"
+        )
+
     def _check(self, x: Tensor) -> None:
+        if isinstance(x, torch.fx.Proxy) or torch.jit.is_tracing():
+            return  # a tracer records what is computed, not what is asked about its input
         if not isinstance(x, Tensor):
             raise TypeError(f"expected a tensor of images, got {type(x).__name__}")
         if x.ndim != 4 or x.shape[1] != self.in_channels:
@@ -118,16 +163,19 @@ def build_model(
     stochastic_depth_rate: float | None = None,
     norm_eps: float | None = None,
     norm_momentum: float | None = None,
+    gradient_checkpointing: bool = False,
 ) -> EfficientNet:
     """Build the network of ``variant``, freshly initialised or from ``weights``, in training mode.
 
     Args:
         variant: a variant or the name of a released one; may be left out where the weights
             say what they are of.
-        num_classes, in_channels: at least 1; those of the weights, or else 1000 and 3. For other
-            input channels than the weights have, the kernels of the stem are repeated, and the
-            channels that remain get their mean (one channel: the sum of all), scaled so that the
-            response keeps its size; preprocessing follows (see :func:`effnet_lib.weights.fit_channels`).
+        num_classes: outputs of the classifier; 0 for none, so that the network gives
+            :meth:`~EfficientNet.embeddings`. Those of the weights, or else 1000.
+        in_channels: at least 1; those of the weights, or else 3. For other channels than the weights
+            have, the kernels of the stem are repeated, and the channels that remain get their mean
+            (one channel: the sum of all), scaled so that the response keeps its size; preprocessing
+            follows (see :func:`effnet_lib.weights.fit_channels`).
         weights: None, or one of
 
             - ``"torchvision"``, ``"timm"`` or ``"lite"``, with an architecture, a tag or both
@@ -146,6 +194,9 @@ def build_model(
             :meth:`Variant.with_output_stride`).
         padding: ``"symmetric"`` (the default without weights), or ``"same"`` as TensorFlow.
         dropout, stochastic_depth_rate, norm_eps, norm_momentum: in place of the variant's own.
+        gradient_checkpointing: keep only the input of each block for the backward pass, and compute
+            the rest again there: less memory, about a third more time
+            (:func:`effnet_lib.training_memory` tells how much).
 
     Raises:
         TypeError, ValueError: an argument is of the wrong kind or out of range; the message
@@ -165,8 +216,8 @@ def build_model(
     }
     given = {name: check(name, value) for name, (check, value) in changes.items() if value is not None}
     sizes = {
-        name: positive_int(name, value)
-        for name, value in (("num_classes", num_classes), ("in_channels", in_channels))
+        name: positive_int(name, value, least)
+        for name, value, least in (("num_classes", num_classes, 0), ("in_channels", in_channels, 1))
         if value is not None
     }
     if variant is not None:
@@ -185,6 +236,7 @@ def build_model(
         named = named.with_output_stride(output_stride)
     sizes = {"num_classes": 1000, "in_channels": 3} | sizes
     model = EfficientNet(replace(named, **given), **sizes, padding=padding or "symmetric")
+    model.gradient_checkpointing = gradient_checkpointing
     if loaded:
         loaded.copy_to(model, new_head)
         model.weights = describe(loaded, model, new_head)

@@ -24,6 +24,7 @@ from .images import Preprocessing
 from .model import EfficientNet
 from .packages import need
 from .scaling import positive_int
+from .weights import count_classes
 
 METHODS = ("minmax", "percentile")
 
@@ -120,6 +121,8 @@ def quantize_model(
         raise TypeError(f"expected a network of build_model, got {type(model).__name__}")
     path, layers = check_quantization(path, method, float_layers)
     check_parts(model, layers)
+    if count_classes(model) == 0:
+        raise ValueError("the network has no classifier (num_classes=0), and quantization compares predicted classes")
     images = _check_images(model, images)
     need("onnx", "quantisation")
     need("onnxruntime", "quantisation")

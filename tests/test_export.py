@@ -78,6 +78,72 @@ def test_an_onnx_file_by_itself(tmp_path, name):
             assert difference(torch.from_numpy(session.run(None, {"images": x.numpy()})[0]), model(x)) < 1e-5
 
 
+@pytest.mark.parametrize(
+    "name, opset, options",
+    [
+        ("b0", 13, {"padding": "same"}), ("v2_b0", 17, {}), ("lite0", 15, {}), ("b0", 18, {}), ("b0", 21, {"padding": "same"}),
+    ],
+)  # fmt: skip
+def test_a_fixed_batch_a_rectangle_and_an_opset(tmp_path, name, opset, options):
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    model = tiny(name, **options)
+    done = export_model(model, tmp_path / "net.onnx", resolution=(40, 56), batch_size=2, opset=opset)
+    assert done.inputs == ((2, 3, 40, 56),) and done.largest_difference < 1e-5
+    written = onnx.load(tmp_path / "net.onnx")
+    assert [known.version for known in written.opset_import if known.domain in ("", "ai.onnx")] == [opset]
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape == [2, 3, 40, 56]
+    x = torch.randn(2, 3, 40, 56)
+    with torch.inference_mode():
+        assert difference(torch.from_numpy(session.run(None, {"images": x.numpy()})[0]), model(x)) < 1e-5
+    with pytest.raises(Exception, match="Got: 3 Expected: 2"):
+        session.run(None, {"images": torch.randn(3, 3, 40, 56).numpy()})
+
+
+def test_an_old_opset_with_everything_free(tmp_path):
+    pytest.importorskip("onnxruntime")
+    done = export_model(optimize_for_inference(tiny()), tmp_path / "net.onnx", resolution=(32, 64), dynamic_size=True, opset=13)
+    assert done.inputs == ((1, 3, 32, 64), (3, 3, 32, 64), (2, 3, 64, 80)) and done.largest_difference < 1e-5
+
+
+def test_a_program_with_a_fixed_batch(tmp_path):
+    done = export_model(tiny(), tmp_path / "net.pt2", resolution=(64, 32), batch_size=1)
+    assert done.inputs == ((1, 3, 64, 32),)
+    program = torch.export.load(tmp_path / "net.pt2").module()
+    with pytest.raises(Exception, match="shape|size"):
+        program(torch.randn(2, 3, 64, 32))
+
+
+def test_without_a_classifier_it_gives_embeddings(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = tiny()
+    model.reset_classifier(0)
+    for name in ("net.onnx", "net.pt2", "net.safetensors"):
+        assert export_model(model, tmp_path / name, resolution=32).largest_difference < 1e-5
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    assert [(o.name, o.shape[1]) for o in session.get_outputs()] == [("embeddings", 64)]
+    with pytest.raises(ValueError, match="no classifier"):
+        quantize_model(model, tmp_path / "int8.onnx", images())
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({"resolution": (40, 40, 40)}, ValueError, "a side or .height, width., got 3 numbers"),
+        ({"resolution": (40, 3)}, ValueError, "resolution must be at least 4, got 3"),
+        ({"resolution": (40, 2**15)}, ValueError, "at most 16384"),
+        ({"resolution": "40x40"}, TypeError, "resolution must be an integer"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+        ({"batch_size": "1"}, TypeError, "batch_size must be an integer"),
+        ({"opset": 17}, ValueError, "opset is for onnx"),
+    ],
+)
+def test_bad_sizes(tmp_path, options, error, message):
+    with pytest.raises(error, match=message):
+        export_model(tiny(), tmp_path / "net.pt2", **options)
+    assert os.listdir(tmp_path) == []
+
+
 def test_an_exported_program_by_itself(tmp_path):
     model = optimize_for_inference(tiny())
     export_model(model, tmp_path / "net.pt2", resolution=48, dynamic_size=True)
@@ -180,6 +246,9 @@ def test_the_command(tmp_path, capsys):
     assert main(["export", *SMALLEST, "--output", str(tmp_path / "s"), "--format", "safetensors"]) == 0
     out, err = capsys.readouterr()
     assert "largest difference 0.0e+00" in out and "1×3×32×32 and 3×3×32×32" in out and err == ""
+    shaped = ["--resolution", "32x48", "--batch-size", "2", "--num-classes", "0", "--output", str(tmp_path / "r.pt2")]
+    assert main(["export", "phi=-13", *shaped, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["inputs"] == [[2, 3, 32, 48]]
     other = str(tmp_path / "t.safetensors")
     (tmp_path / "s").rename(tmp_path / "s.safetensors")
     weights = ["--weights", str(tmp_path / "s.safetensors")]
@@ -204,7 +273,19 @@ def test_the_command(tmp_path, capsys):
         (["b0", "--output", "."], "folder"),
         (["b0", "--output", "x.onnx", "--resolution", "31"], "at least 32"),
         (["b0", "--output", "x.onnx", "--resolution", "9" * 30], "at most 16384 pixels"),
-        (["b0", "--output", "x.onnx", "--num-classes", "0"], "num_classes"),
+        (["b0", "--output", "x.onnx", "--resolution", "32x31"], "at least 32"),
+        (["b0", "--output", "x.onnx", "--resolution", "32x32x32"], "HEIGHTxWIDTH such as 256x320, got '32x32x32'"),
+        (["b0", "--output", "x.onnx", "--batch-size", "0"], "--batch-size must be dynamic or at least 1, got '0'"),
+        (["b0", "--output", "x.onnx", "--batch-size", "free"], "--batch-size must be dynamic or at least 1, got 'free'"),
+        (["b0", "--output", "x.safetensors", "--batch-size", "1"], "batch_size is for onnx and exported-program"),
+        (["b0", "--output", "x.onnx", "--opset", "9"], "opset must lie between 13 and"),
+        (["b0", "--output", "x.onnx", "--opset", "999"], "opset must lie between 13 and"),
+        (["b0", "--output", "x.onnx", "--opset", "new"], "--opset"),
+        (["b0", "--output", "x.pt2", "--opset", "17"], "opset is for onnx"),
+        (["b0", "--output", "x.onnx", "--int8", "--calibration", ".", "--opset", "17"], "without --batch-size, --opset"),
+        (["b0", "--output", "x.onnx", "--int8", "--calibration", ".", "--resolution", "32x64"], "HEIGHTxWIDTH"),
+        (["b0", "--output", "x.onnx", "--int8", "--calibration", ".", "--num-classes", "0"], "without --num-classes 0"),
+        (["b0", "--output", "x.onnx", "--num-classes", "-1"], "num_classes"),
         (["b0", "--output", "x.onnx", "--output-stride", "5"], "output_stride"),
         (["b0", "--output", "x.onnx", "--padding", "valid"], "valid"),
         (["b0", "--output", "x.onnx", "--padding", "same", "--dynamic-size"], "symmetric padding"),

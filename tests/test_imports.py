@@ -12,7 +12,8 @@ import effnet_lib
 
 
 GROUND = [
-    "scaling", "variants", "cost", "bounds", "budget", "naming", "near", "files", "packages", "receptive", "records", "published",
+    "scaling", "variants", "features", "memory", "cost", "bounds", "budget", "naming", "near", "files", "packages", "receptive",
+    "records", "published",
     "studies", "studies_v2", "train.progressive", "explore",
 ]  # fmt: skip
 

@@ -9,7 +9,21 @@ from counting import count_by_hooks
 from test_cost import TORCHVISION, timm_name
 from torch import nn
 
-from effnet_lib import StochasticDepth, build_model, count_cost, get_variant, list_variants, scale_variant
+from effnet_lib import (
+    FeatureBackbone,
+    Preprocessing,
+    StochasticDepth,
+    Weights,
+    WeightsError,
+    build_model,
+    count_cost,
+    get_variant,
+    list_variants,
+    load_weights,
+    optimize_for_inference,
+    save_weights,
+    scale_variant,
+)
 
 
 def randomised(model: nn.Module) -> nn.Module:
@@ -237,7 +251,6 @@ def test_wrong_input_names_both_shapes(network, shape):
 @pytest.mark.parametrize(
     "options, error, name",
     [
-        ({"num_classes": 0}, ValueError, "num_classes"),
         ({"num_classes": -5}, ValueError, "num_classes"),
         ({"num_classes": 10.0}, TypeError, "num_classes"),
         ({"in_channels": 0}, ValueError, "in_channels"),
@@ -249,6 +262,7 @@ def test_wrong_input_names_both_shapes(network, shape):
         ({"norm_eps": 0}, ValueError, "norm_eps"),
         ({"norm_momentum": 2}, ValueError, "norm_momentum"),
         ({"dropout": "0.1"}, TypeError, "dropout"),
+        ({"gradient_checkpointing": 1}, TypeError, "gradient_checkpointing must be True or False, got 1"),
     ],
 )
 def test_bad_options(options, error, name):
@@ -276,3 +290,141 @@ def test_the_classes_fit_on_a_screen():
 
     for item in (effnet_lib.MBConv, effnet_lib.FusedMBConv, effnet_lib.EfficientNet, effnet_lib.ConvNormAct):
         assert len(inspect.getsource(item).splitlines()) <= 90, item
+
+
+@pytest.fixture(scope="module", params=[("b0", "symmetric"), ("v2_b0", "same"), ("lite0", "same")])
+def traceable(request):
+    name, padding = request.param
+    torch.manual_seed(0)
+    return build_model(scale_variant(-5, name), 5, padding=padding)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_symbolic_tracing(traceable, train):
+    model = copy.deepcopy(traceable).train(train)
+    traced = torch.fx.symbolic_trace(copy.deepcopy(model))
+    for shape in ((2, 3, 64, 64), (3, 3, 75, 90)):  # the graph is of no size
+        images, outputs = torch.randn(shape), []
+        for network in (model, traced):
+            torch.manual_seed(1)
+            outputs.append(network(images))
+        assert torch.equal(*outputs)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), traced.state_dict().values(), strict=True))
+
+
+def test_an_optimized_network_is_traced_too(traceable):
+    model = copy.deepcopy(traceable).eval()
+    fast, images = optimize_for_inference(model), torch.randn(2, 3, 64, 70)
+    with torch.no_grad():
+        for got in (torch.fx.symbolic_trace(fast)(images), fast(images)):
+            assert torch.allclose(got, model(images), rtol=1e-4, atol=1e-5)
+
+
+def test_torchvision_extracts_features(traceable):
+    from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+    model = copy.deepcopy(traceable)
+    train, evaluate = get_graph_node_names(model)
+    assert train == evaluate and "stages.2.0.project.1" in train
+    extractor = create_feature_extractor(model, {"stages.2": "p3", "head": "last", "classifier": "logits"}).eval()
+    images, model = torch.randn(2, 3, 64, 90), model.eval()
+    with torch.no_grad():
+        maps = extractor(images)
+        wanted = {"p3": model.forward_stages(images)[3], "last": model.forward_features(images), "logits": model(images)}
+    assert maps.keys() == wanted.keys() and all(torch.equal(maps[name], wanted[name]) for name in wanted)
+
+
+def test_input_is_checked_all_the_same_outside_of_a_tracer(traceable):
+    torch.fx.symbolic_trace(traceable)
+    with pytest.raises(ValueError, match="expected images"):
+        traceable(torch.zeros(2, 1, 64, 64))
+
+
+@pytest.mark.parametrize("optimized", [False, True])
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated:FutureWarning", "ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.filterwarnings("error::torch.jit.TracerWarning")
+def test_torch_jit_trace(tmp_path, optimized):
+    model = build_model(scale_variant(-5), 5).eval()
+    model = optimize_for_inference(model) if optimized else model
+    torch.jit.trace(model, torch.randn(2, 3, 64, 64)).save(tmp_path / "net.pt")
+    traced = torch.jit.load(tmp_path / "net.pt")
+    for shape in ((1, 3, 64, 64), (3, 3, 75, 90)):
+        images = torch.randn(shape)
+        with torch.no_grad():
+            assert torch.allclose(traced(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.*deprecated:FutureWarning")
+def test_torch_jit_trace_with_same_padding_at_its_size():
+    model, images = build_model(scale_variant(-5), 5, padding="same").eval(), torch.randn(3, 3, 75, 90)
+    with torch.no_grad():
+        assert torch.allclose(torch.jit.trace(model, images[:1])(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore:.*torch.jit.*:DeprecationWarning")
+def test_torch_jit_script_says_what_to_use(traceable):
+    for model in (traceable, nn.Sequential(traceable), optimize_for_inference(traceable), FeatureBackbone(traceable)):
+        with pytest.raises(RuntimeError, match=r"TorchScript is deprecated in PyTorch: use torch.export.export.*or torch.jit.trace") as e:
+            torch.jit.script(model)
+        assert "\n" not in str(e.value)
+
+
+def test_without_a_classifier():
+    torch.manual_seed(0)
+    model = build_model(scale_variant(-5), 0, dropout=0.5)
+    images = torch.randn(2, 3, 64, 48)
+    assert (model.num_classes, list(model.classifier.parameters())) == (0, [])
+    assert model(images).shape == (2, model.variant.head_channels)
+    assert (model(images) != 0).all()  # in training mode, too, no feature is dropped
+    model.eval()
+    assert torch.equal(model(images), model.forward_features(images).mean((2, 3)))
+    assert torch.equal(model(images), model.embeddings(images))
+    assert torch.allclose(optimize_for_inference(model)(images), model(images), rtol=1e-4, atol=1e-5)
+    assert sum(p.numel() for p in model.parameters()) == count_cost(model.variant, num_classes=0).parameters
+    with pytest.raises(ValueError, match=r"no classifier \(num_classes=0\).*embeddings.*reset_classifier"):
+        model.classify(images, preprocessing=Preprocessing(64, 64))
+    model.classifier = nn.Linear(model.variant.head_channels, 3)  # put there by hand
+    assert model(images).shape == (2, 3)
+
+
+def test_a_network_without_a_classifier_is_saved_and_restored(tmp_path):
+    model = build_model(scale_variant(-5), 0).eval()
+    images = torch.randn(1, 3, 64, 64)
+    for name in ("net.safetensors", "net.pt"):
+        path = save_weights(model, tmp_path / name)
+        again = build_model(weights=path).eval()
+        assert again.num_classes == again.weights.num_classes == 0 and torch.equal(again(images), model(images))
+        with pytest.raises(WeightsError, match="of 0 classes, and 4 were asked for.*new_head=True"):
+            build_model(weights=path, num_classes=4)
+        other = build_model(weights=path, num_classes=4, new_head=True).eval()
+        assert torch.equal(other.embeddings(images), model(images)) and not other(images).any()
+    whole = build_model(scale_variant(-5), 4).eval()
+    path = save_weights(whole, tmp_path / "whole.safetensors")
+    headless = build_model(weights=path, num_classes=0).eval()
+    assert torch.equal(headless(images), whole.embeddings(images))
+    load_weights(model, path)
+    assert torch.equal(model(images), whole.embeddings(images)) and model.weights.num_classes == 0
+
+
+def test_reset_classifier(tmp_path):
+    model = build_model(scale_variant(-5), 4).double().eval()
+    images = torch.randn(2, 3, 64, 64, dtype=torch.double)
+    before = model.embeddings(images)
+    for classes in (7, 0, 1):
+        model.reset_classifier(classes)
+        assert model.num_classes == classes and not model.classifier.training
+        assert model(images).shape == (2, classes or model.variant.head_channels)
+        assert all(p.dtype == torch.double and p.requires_grad and p.any() or p.ndim == 1 for p in model.classifier.parameters())
+    assert torch.equal(model.embeddings(images), before)
+    known = Weights("x", model.variant, model.padding, 1, None, ("cat",), 90.0, 99.0)
+    model.weights = known
+    model.reset_classifier(3)
+    assert model.weights == replace(known, num_classes=3, categories=None, top1=None, top5=None)
+    assert not model(images).any()  # on trained features a classifier begins at zero
+    assert build_model(weights=save_weights(model.float(), tmp_path / "net.safetensors")).num_classes == 3
+    for wrong, error in ((-1, ValueError), (2.0, TypeError), (None, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="num_classes"):
+            model.reset_classifier(wrong)
+        assert model.num_classes == 3
+    with pytest.raises(RuntimeError, match="reset_classifier of the original"):
+        optimize_for_inference(model).reset_classifier(2)

@@ -31,7 +31,7 @@ CHOICES = {
 }
 
 #: Fields that do not change what comes out: a run may be resumed with others.
-RUN_ONLY = ("workers", "checkpoint_every", "keep", "log_every", "device", "data")
+RUN_ONLY = ("workers", "checkpoint_every", "keep", "log_every", "device", "data", "gradient_checkpointing")
 
 
 #: Networks of others that a run may train, to see what the same recipe makes of them.
@@ -102,6 +102,8 @@ class Config:
         precision: ``auto`` is bf16 or fp16 autocast by what the GPU can do, and fp32 on a CPU.
         channels_last: memory layout; faster on GPUs with tensor cores.
         compile: whether to use ``torch.compile``.
+        gradient_checkpointing: compute each block again in the backward pass: less memory, about a
+            third more time, the same result (:func:`effnet_lib.training_memory` tells how much).
         storage: ``memory`` (uint8 on the device), ``stream`` (from disk) or ``auto``.
         device: ``auto`` (a CUDA GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:1``, or ``mps`` for the GPU of
             a Mac, in fp32.
@@ -165,6 +167,7 @@ class Config:
     precision: str = "auto"
     channels_last: bool = True
     compile: bool = False
+    gradient_checkpointing: bool = False
     storage: str = "auto"
     device: str = "auto"
     workers: int | None = None
@@ -210,6 +213,8 @@ class Config:
         read_class_weights(self.class_weights)
         if self.variant is not None and self.variant not in ANCHORS:
             make_variant(self.variant)
+        elif self.variant is not None and self.gradient_checkpointing:
+            raise ConfigError(f"gradient_checkpointing is for networks of this library: variant {self.variant} is none")
         elif self.variant is not None and self.weights:
             raise ConfigError(f"variant {self.variant} is trained from scratch, to compare with: leave weights out")
         elif self.variant is None and not self.weights and self.recipe != "fine_tune":

@@ -182,6 +182,7 @@ class Run:
                 self.variant, len(classes), self.data.channels, padding=source and source.weights.padding,
                 dropout=cfg.dropout, stochastic_depth_rate=cfg.stochastic_depth_rate,
                 norm_eps=cfg.norm_eps, norm_momentum=cfg.norm_momentum,
+                gradient_checkpointing=cfg.gradient_checkpointing,
             )  # fmt: skip
             if source:
                 same = same_classes(source.weights, classes) and source.weights.multi_label == self.data.multi_label

@@ -29,6 +29,8 @@ WRONG = [
     ({"seed": 10**400}, "seed must be an integer of 64 bits"),
     ({"lr_batch": "1" + "0" * 400}, "lr_batch must be an integer of 64 bits"),
     ({"clip_norm": "inf"}, "clip_norm must be at least 1e-06 and finite, got inf"),
+    ({"gradient_checkpointing": "maybe"}, "gradient_checkpointing must be true or false"),
+    ({"gradient_checkpointing": "true", "variant": "resnet18"}, "gradient_checkpointing is for networks of this library"),
     ({"data": "/tmp/\udcff"}, r"data must be text, got '/tmp/\\udcff'"),
 ]
 

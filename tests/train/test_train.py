@@ -91,6 +91,16 @@ def test_accumulation_changes_nothing_but_memory(tree, tmp_path):
         assert torch.allclose(a.float(), b.float(), atol=1e-6)
 
 
+def test_gradient_checkpointing_changes_nothing_but_memory(tree, tmp_path):
+    runs = []
+    for again in (False, True):
+        config = tiny_config(tree, stochastic_depth_rate=0.3, gradient_checkpointing=again)
+        train(config, tmp_path / str(again), quiet=True)
+        runs.append(torch.load(tmp_path / str(again) / "weights.pt", weights_only=True))
+    assert config.differences(tiny_config(tree, stochastic_depth_rate=0.3)) == []  # a run may be resumed with it
+    assert all(torch.equal(a, b) for a, b in zip(runs[0].values(), runs[1].values(), strict=True))
+
+
 def test_the_loop_by_hand(tree, tmp_path):
     """One epoch of SGD, written out with torch alone."""
     from effnet_lib.train.data import epoch_order, load_data, reseed
