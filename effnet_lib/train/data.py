@@ -351,7 +351,8 @@ def read_image(path: str, resize: int | None = None) -> Image.Image:
             check_shape(path, *image.size, resize)
         return image
     except ValueError as error:
-        raise RunError(f"{error}: replace or remove it, then go on with --resume") from None
+        what = "the image " * str(error).startswith(shown(path)) + str(error)
+        raise RunError(f"{what}: replace or remove it, then go on with --resume") from None
 
 
 def _read_all(splits: list[Split], storage: str) -> list[Split] | None:
