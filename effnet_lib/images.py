@@ -70,9 +70,9 @@ class Preprocessing:
         """The network's input: float32, (N, C, crop, crop), where one image makes N = 1.
 
         Does the same, bit for bit, as torchvision's ``weights.transforms()`` and timm's
-        ``create_transform`` with the same settings, on images that need no conversion. A
-        picture is first turned upright by its EXIF tag, laid on white where it is
-        transparent, and converted to the channels that ``mean`` has.
+        ``create_transform`` with the same settings, on images that need no conversion. Others
+        are read by :func:`read_image`: upright, on white where they are transparent, and with
+        the channels that ``mean`` has.
 
         Args:
             image: a path, a PIL image of any mode, or a tensor of shape (C, H, W) or

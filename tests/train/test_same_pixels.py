@@ -125,8 +125,10 @@ def square(image: Image.Image, side: int) -> Image.Image:
     return image.crop((0, 0, side, side))
 
 
-@pytest.mark.parametrize("storage, side, resolution", [("stream", 24, 24), ("memory", 24, 24), ("memory", 24, 36), ("memory", 40, 24)])
-def test_classify_answers_as_the_evaluation_did(storage, side, resolution, tmp_path, capsys):
+@pytest.mark.parametrize("storage, side, resolution, epochs", [
+    ("stream", 24, 24, 2), ("memory", 24, 24, 6), ("memory", 24, 36, 2), ("memory", 40, 24, 2),
+])  # fmt: skip
+def test_classify_answers_as_the_evaluation_did(storage, side, resolution, epochs, tmp_path, capsys):
     """Every test picture gets the class and the probability that the run's evaluation gave it."""
     numbers = random.Random(1)
     for part, count in (("train", 20), ("test", 10)):
@@ -137,7 +139,7 @@ def test_classify_answers_as_the_evaluation_did(storage, side, resolution, tmp_p
                 image = image if storage == "stream" else square(image, side)
                 odd_file(image, i, tmp_path / "photos" / part / name / f"{i:03}")
     config = tiny_config(
-        tmp_path / "photos", storage=storage, resolution=resolution, epochs=6, batch_size=10, crop="none", flip=False,
+        tmp_path / "photos", storage=storage, resolution=resolution, epochs=epochs, batch_size=10, crop="none", flip=False,
         variant="phi=-11", output_stride=8, lr=0.02, clip_norm=1.0, norm_momentum=0.3, ema_decay=0.5,
     )  # fmt: skip
     record = train(config, tmp_path / "run", quiet=True)
@@ -151,7 +153,8 @@ def test_classify_answers_as_the_evaluation_did(storage, side, resolution, tmp_p
     assert [p["probability"] for p in likeliest] == pytest.approx(answers.probability.tolist(), abs=1e-5)
     right = sum(p["label"] in entry["image"] for p, entry in zip(likeliest, entries))
     assert right / 20 == record["final"]["test_accuracy"] == answers.accuracy
-    assert record["final"]["test_accuracy"] > 0.7, "too little was learned to compare anything"
+    assert len({round(p["probability"], 4) for p in likeliest}) > 10, "the network does not tell its pictures apart"
+    assert epochs < 6 or answers.accuracy > 0.7, "it learned too little"
 
 
 def test_sizes_are_those_of_the_upright_pictures(tmp_path):
