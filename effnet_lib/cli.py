@@ -61,8 +61,13 @@ def build_parser() -> argparse.ArgumentParser:
     _add_input_arguments(summary)
     summary.set_defaults(run=run_summary)
 
-    classify = commands.add_parser("classify", help="what is in a picture, by pretrained weights")
-    classify.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
+    classify = commands.add_parser(
+        "classify",
+        help="what is in a picture, by pretrained weights",
+        epilog="Folders are searched to the bottom, but for hidden files. Where there are several pictures, one that "
+        "cannot be read is reported, the others are answered, and the exit status is 1.",
+    )
+    classify.add_argument("images", nargs="+", metavar="IMAGE", help="picture files, or folders of them")
     classify.add_argument(
         "--weights", default="lite", metavar="NAME",
         help="lite, torchvision, timm, one of `effnet weights`, or a file (default: lite)",
@@ -401,19 +406,23 @@ def run_summary(args: argparse.Namespace) -> None:
 
 
 def run_classify(args: argparse.Namespace) -> int:
-    """Name what is in the pictures; nothing is printed unless all of them could be read."""
+    """Say what is in the pictures; 1 where some of several cannot be read, which are reported."""
     if args.top < 1:
         raise ValueError(f"--top must be at least 1, got {args.top}")
+    folders = {image for image in args.images if image and _is_folder(image)}
     for image in args.images:  # before anything is downloaded
-        find_file(image, "the path of an image")
+        if image not in folders:
+            find_file(image, "the path of an image or of a folder of images")
     import logging
 
     need("torch", "classifying")
     need("PIL.Image", "classifying")  # without it torchvision cannot be imported either
     need("torchvision", "classifying")
     from .model import build_model
+    from .pictures import classify_pictures, find_pictures
     from .releases import get_weights
 
+    paths = [p for image in args.images for p in (map(str, find_pictures(image)) if image in folders else [image])]
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is said once, by us
     model = build_model(args.variant, weights=args.weights, sha256=args.sha256)
     if args.like:
@@ -428,22 +437,31 @@ def run_classify(args: argparse.Namespace) -> int:
             f"{args.weights} does not say how its images are prepared: name weights that are prepared alike, "
             "such as --like torchvision"
         )
-    answers = [model.classify(image, args.top) for image in args.images]
-    if args.json:
-        _print_json({
-            "variant": model.variant.name, "weights": model.weights.name,
-            "images": [
-                {"image": image, "predictions": [prediction._asdict() for prediction in answer]}
-                for image, answer in zip(args.images, answers)
-            ],
-        })  # fmt: skip
-        return 0
-    for image, answer in zip(args.images, answers):
-        if len(args.images) > 1:
-            print(f"{_printable(image)}:")
+    several, status, entries = bool(folders) or len(paths) > 1, 0, []
+    for path, answer in classify_pictures(model, paths, args.top, None if folders else 1):
+        if isinstance(answer, ValueError):
+            if not several:
+                raise answer
+            status = _fail(args, answer, 1)
+            entries.append({"image": path, "error": _one_line(answer)})
+            continue
+        entries.append({"image": path, "predictions": [prediction._asdict() for prediction in answer]})
+        if args.json:
+            continue
+        if several:
+            print(f"{_printable(path)}:")
         for prediction in answer:
             print(f"{100 * prediction.probability:6.2f} %  {_printable(prediction.label)}")
-    return 0
+    if args.json:
+        _print_json({"variant": model.variant.name, "weights": model.weights.name, "images": entries})
+    return status
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return expand(path).is_dir()
+    except (OSError, ValueError):  # no name at all: find_file says why
+        return False
 
 
 def _printable(text: str) -> str:

@@ -148,8 +148,6 @@ def _looking(model: EfficientNet, images: Tensor) -> Iterator[Callable]:
     if not isinstance(model, EfficientNet):
         inner = ": pass its .module" if isinstance(getattr(model, "module", None), EfficientNet) else ""
         raise TypeError(f"model must be an EfficientNet, got {type(model).__name__}{inner}")
-    if isinstance(images, Tensor) and not images.is_floating_point():
-        raise TypeError(f"images must be floating-point numbers, scaled as for training, got {images.dtype}")
     model._check(images)
     if not images.numel():
         raise ValueError(f"expected at least one image of at least one pixel, got shape {tuple(images.shape)}")

@@ -8,6 +8,7 @@ import torch.fx
 from torch import Tensor, nn
 
 from .blocks import BlockSequence, FusedMBConv, MBConv
+from .images import SCALE_BYTES
 from .layers import ConvNormAct, SqueezeExcite
 from .scaling import positive_int, positive_number, rate
 from .variants import Variant, as_variant
@@ -143,6 +144,8 @@ class EfficientNet(nn.Module):
             return  # a tracer records what is computed, not what is asked about its input
         if not isinstance(x, Tensor):
             raise TypeError(f"expected a tensor of images, got {type(x).__name__}")
+        if not x.is_floating_point():
+            raise TypeError(f"expected images of floating-point numbers, got {x.dtype}: {SCALE_BYTES}")
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise ValueError(
                 f"expected images of shape (N, {self.in_channels}, height, width), got {tuple(x.shape)}"

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 
 from .export import ExportError, _for_export, _quietly, export_model, onnx_session
-from .files import aside, check_target, find_folder, shown
+from .files import aside, check_target, shown
 from .images import Preprocessing
 from .model import EfficientNet
 from .packages import need
+from .pictures import find_pictures
 from .scaling import positive_int
 from .weights import count_classes
 
@@ -59,7 +60,8 @@ def load_images(folder: str | Path, preprocessing: Preprocessing, limit: int = 2
     """Pictures below ``folder`` as a batch (N, C, crop, crop), in the order of their names.
 
     Args:
-        folder: searched to the bottom; what is no picture, or a damaged one, is passed over.
+        folder: searched to the bottom (:func:`effnet_lib.pictures.find_pictures`); a picture that
+            cannot be read is passed over.
         preprocessing: as the network wants them; ``model.preprocess`` of one with weights.
         limit: how many at most.
 
@@ -68,14 +70,13 @@ def load_images(folder: str | Path, preprocessing: Preprocessing, limit: int = 2
         TypeError, ValueError: an argument is of the wrong kind; there is no folder, or no
             picture in it that can be read.
     """
-    image_module = need("PIL.Image", "reading pictures")  # without it torchvision cannot be imported either
+    need("PIL.Image", "reading pictures")  # without it torchvision cannot be imported either
     need("torchvision", "reading pictures")
     if not callable(preprocessing):
         raise TypeError(f"preprocessing must be a Preprocessing, or model.preprocess, got {preprocessing!r:.60}")
     limit = positive_int("limit", limit)
-    folder = find_folder(folder, "one with pictures to calibrate on")
-    endings, images = set(image_module.registered_extensions()), []
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in endings):
+    images = []
+    for path in find_pictures(folder):
         try:
             images.append(preprocessing(path))
         except ImportError:
@@ -217,8 +218,6 @@ def _check_images(model: EfficientNet, images: Tensor) -> Tensor:
     if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
         got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(f"images must be a tensor of shape {side}, N at least 1, got {got}")
-    if not images.is_floating_point():
-        raise TypeError(f"images must be floating-point numbers, prepared as for training, got {images.dtype}")
     model._check(images)
     if images.shape[2] != images.shape[3]:
         raise ValueError(f"images must be square, of shape {side}, got {tuple(images.shape)}: the file has one size")

@@ -129,7 +129,8 @@ class TrainedNetwork:
         """
         if not isinstance(images, Tensor) or not images.is_floating_point():
             got = images.dtype if isinstance(images, Tensor) else type(images).__name__
-            raise TypeError(f"expected a tensor of numbers from 0 to 1, got {got}")
+            advice = ": divide bytes by 255, images.float() / 255" if isinstance(images, Tensor) else ""
+            raise TypeError(f"expected a tensor of numbers from 0 to 1, got {got}{advice}")
         if images.ndim != 4 or images.shape[1] != len(self.mean):
             raise ValueError(f"expected images (N, {len(self.mean)}, height, width), got {tuple(images.shape)}")
         if images.shape[-2:] != (self.size, self.size):

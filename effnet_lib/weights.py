@@ -819,6 +819,14 @@ def classify(
         return []
     batch = [preprocessing(image) for image in images] if several else [preprocessing(images)]
     several = several or (isinstance(images, Tensor) and images.ndim == 4)
+    answers = classify_prepared(model, batch, k)
+    return answers if several else answers[0]
+
+
+@torch.inference_mode()
+def classify_prepared(model: nn.Module, batch: Sequence[Tensor], k: int = 5) -> list[list[Prediction]]:
+    """As :func:`classify`, of tensors that are prepared already, (N, C, height, width) each."""
+    plain = _plain(model)
     example = next(model.parameters())
     training = [module for module in model.modules() if module.training]
     try:
@@ -833,11 +841,10 @@ def classify(
     names = plain.weights.categories if plain.weights else None
     if names and len(names) != logits.shape[1]:  # of a classifier that was replaced: they would name other classes
         names = None
-    answers = [
+    return [
         [Prediction(names[i] if names else f"class {i}", p, i) for p, i in zip(*row)]
         for row in zip(probability.tolist(), index.tolist())
     ]
-    return answers if several else answers[0]
 
 
 def needed_preprocessing(model: nn.Module) -> Preprocessing:

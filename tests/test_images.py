@@ -1,16 +1,20 @@
 """From pictures to tensors: the same bits as torchvision and timm, and clear words for what is no picture."""
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import timm
 import torch
 import torchvision
-from PIL import Image, ImageOps
+from PIL import Image
+from odd_pictures import GOOD, ODD, REFUSED, first_row, row_of, tiff, write
 from pictures import PICTURES
 from test_cost import TORCHVISION
 
 from effnet_lib import Preprocessing, get_weights, list_weights
-from effnet_lib.images import read_image
+from effnet_lib.images import read_image, resize_bytes
 
 TINY = Preprocessing(20, 16, "bicubic", (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
 
@@ -100,16 +104,119 @@ def np_to_image(array):
     return Image.fromarray(array)
 
 
+@pytest.mark.parametrize("name", GOOD)
+def test_odd_files(name, tmp_path):
+    path = write(name, tmp_path)
+    assert first_row(read_image(path)) == ODD[name][1]
+    with Image.open(path) as opened:
+        assert first_row(read_image(opened)) == ODD[name][1]
+    assert np.array_equal(read_image(path, "L"), read_image(path).convert("L"))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_odd_files_that_are_refused(name, tmp_path):
+    path = write(name, tmp_path)
+    with pytest.raises(ValueError) as caught:
+        read_image(path)
+    assert str(caught.value).startswith(str(path)) and ODD[name][1] in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_lab_becomes_grey_and_color(mode):
+    levels = np.array(read_image(row_of("LAB", (255, 128, 128), (0, 128, 128)), mode))[0]
+    assert np.abs(levels[0].astype(int) - 255).max() <= 1 and levels[1].max() <= 1  # LittleCMS rounds
+
+
+def turned(picture, orientation, path, kind, **options):
+    """The path of a file that asks to be turned."""
+    if kind == "XMP":
+        packet = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="{orientation}"/></x:xmpmeta>'
+        picture.save(path, "JPEG", quality=95, xmp=packet.encode(), **options)
+    else:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        picture.save(path, kind, exif=exif, **options)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "XMP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_are_turned_upright(orientation, tmp_path):
+def test_pictures_are_turned_upright(orientation, kind, tmp_path):
     picture = Image.open(PICTURES["chelsea"]).convert("RGB").resize((60, 40))
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    picture.save(tmp_path / "turned.png", exif=exif)
-    upright = ImageOps.exif_transpose(Image.open(tmp_path / "turned.png"))
-    assert torch.equal(TINY(tmp_path / "turned.png"), TINY(upright))
-    if orientation != 1:
-        assert not torch.equal(TINY(tmp_path / "turned.png"), TINY(picture))
+    options = {"lossless": True} if kind == "WEBP" else {}
+    path = turned(picture, orientation, tmp_path / "turned", kind, **options)
+    plain = Image.open(turned(picture, 1, tmp_path / "plain", kind, **options)).convert("RGB")
+    pixels = np.array(plain)
+    upright = {  # where the first row and the first column of the file lie
+        1: pixels, 2: pixels[:, ::-1], 3: pixels[::-1, ::-1], 4: pixels[::-1],
+        5: pixels.transpose(1, 0, 2), 6: np.rot90(pixels, -1), 7: pixels[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(pixels),
+    }[orientation]  # fmt: skip
+    read = read_image(path)
+    assert np.array_equal(read, upright)
+    assert np.array_equal(read_image(read), read)  # and is not turned again
+    with Image.open(path) as opened:
+        assert np.array_equal(read_image(opened), upright)
+        assert np.array_equal(read_image(opened), upright)  # loaded by now
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_grey_tiffs_are_turned_upright(order, tmp_path):
+    levels = np.array([0, 257 * 3, 257 * 100, 65535], order + "u2").tobytes()
+    (tmp_path / "turned.tiff").write_bytes(tiff(16, levels, order, turn=6))
+    expected = [[0, 0], [3, 3], [100, 100], [255, 255]]
+    assert np.array(read_image(tmp_path / "turned.tiff", "L")).tolist() == expected
+    (tmp_path / "bytes.tiff").write_bytes(tiff(8, bytes((0, 3, 100, 255)), order, turn=6))
+    assert np.array(read_image(tmp_path / "bytes.tiff", "L")).tolist() == expected
+
+
+@pytest.mark.parametrize("mode, hidden", [("RGBA", (0, 0, 0, 0)), ("LA", (0, 0)), ("P", 1)])
+def test_transparent_pictures_are_turned_upright(mode, hidden, tmp_path):
+    picture = Image.new(mode, (2, 1), hidden)
+    picture.putpixel((0, 0), {"RGBA": (0, 0, 0, 255), "LA": (0, 255), "P": 0}[mode])
+    if mode == "P":
+        picture.putpalette([0, 0, 0, 9, 9, 9])
+    path = turned(picture, 8, tmp_path / "turned.png", "PNG", **({"transparency": 1} if mode == "P" else {}))
+    assert np.array(read_image(path, "L")).tolist() == [[255], [0]]
+
+
+@pytest.mark.parametrize("exif", [b"", b"no EXIF at all", b"MM\0*\0\0\0\x08\xff\xff", b"II*\0\x08\0\0\0\1\0\x12\1\2\0\xff\xff\0\0\6\0\0\0"])
+def test_damaged_metadata_does_not_matter(exif, tmp_path, recwarn):
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.jpg", exif=b"Exif\0\0" + exif)
+    assert read_image(tmp_path / "a.jpg").size == (40, 30)
+    assert not recwarn.list
+
+
+def test_metadata_that_cannot_be_parsed_does_not_matter(monkeypatch):
+    picture = Image.new("RGB", (40, 30), "red")
+    monkeypatch.setattr(Image.Image, "getexif", lambda image: 1 / 0)
+    assert read_image(picture).size == (40, 30)
+
+
+def test_threads_do_not_mix_up_the_filters_of_warnings(tmp_path):
+    paths = [write("plain.png", tmp_path)] * 200
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(read_image, paths))
+    assert warnings.filters == before
+
+
+def test_what_was_read_does_not_change_with_the_file(tmp_path):
+    path = tmp_path / "mapped.pgm"  # Pillow maps such a file into memory
+    path.write_bytes(b"P5 64 64 255\n" + b"\x07" * 4096)
+    read = read_image(path, "L")
+    path.write_bytes(b"P5 64 64 255\n" + b"\x09" * 4096)
+    assert read.getextrema() == (7, 7)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [9, 20, 33])
+def test_bytes_in_memory_are_resized_as_files_are(channels, size):
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, channels, 20, 20), dtype=np.uint8))
+    plain = Preprocessing(size, size, mean=(0.0,) * channels, std=(1.0,) * channels)
+    expected = torch.cat([plain(torchvision.transforms.functional.to_pil_image(image)) for image in images])
+    assert torch.equal(resize_bytes(images, size) / 255, expected)
+    assert resize_bytes(images[:0], size).shape == (0, channels, size, size)
 
 
 def test_a_path_a_picture_and_a_tensor_are_the_same(tmp_path):
@@ -140,7 +247,7 @@ def test_a_path_a_picture_and_a_tensor_are_the_same(tmp_path):
     (None, TypeError, "got NoneType"),
     (b"bytes", TypeError, "got bytes"),
     (3, TypeError, "got int"),
-    (Image.new("F", (8, 8)), ValueError, "floating-point numbers: give a tensor"),
+    (Image.new("F", (8, 8)), ValueError, "floating-point numbers, and nothing says which is white: save it with 8 or 16 bits a pixel"),
     (Image.new("I", (8, 8), 10**6), ValueError, "0 to 65535 are expected"),
     ("/no/such/picture.jpg", ValueError, "there is no file /no/such/picture.jpg"),
     ("", ValueError, "directory"),
@@ -193,6 +300,8 @@ def test_thin_pictures(tmp_path):
     for picture in (tmp_path / "thread.png", Image.new("1", (10**6, 1))):
         with pytest.raises(ValueError, match="would be too large: cut it first"):
             TINY(picture)
+    with pytest.raises(ValueError, match="thread.png has 1 × 1000000 pixels"):
+        TINY(tmp_path / "thread.png")
     squashed = Preprocessing(20, 16, squash=True)
     assert squashed(tmp_path / "thread.png").shape == (1, 3, 16, 16)
 

@@ -25,7 +25,8 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import v2
 
 from ..files import find_folder, shown
-from ..images import Preprocessing
+from ..images import Preprocessing, check_shape, resize_bytes
+from ..images import read_image as read_any
 from ..packages import need
 from .config import Config, count_cores
 from .distributed import Group
@@ -350,21 +351,24 @@ def _is_text(name: str) -> bool:
         return False
 
 
-def read_image(path: str) -> Image.Image:
-    """The image in RGB.
+def read_image(path: str, resize: int | None = None) -> Image.Image:
+    """The image in RGB, as :func:`effnet_lib.images.read_image` reads it everywhere.
+
+    Args:
+        path: of the file.
+        resize: what its shorter side will be resized to, in pixels.
 
     Raises:
-        RunError: it cannot be read, or is cut off.
+        RunError: it cannot be read, is cut off, or would be huge when resized.
     """
     try:
-        with Image.open(path) as image:
-            if image.format == "EPS":  # Pillow would hand it to Ghostscript, which runs it
-                raise ValueError("it is a program that draws, in PostScript")
-            return image.convert("RGB")
-    except Exception as error:  # decoders raise whatever a damaged file makes them raise
-        raise RunError(
-            f"the image {shown(path)} cannot be read ({error}): replace or remove it, then go on with --resume"
-        ) from None
+        image = read_any(path)
+        if resize is not None:
+            check_shape(path, *image.size, resize)
+        return image
+    except ValueError as error:
+        what = "the image " * str(error).startswith(shown(path)) + str(error)
+        raise RunError(f"{what}: replace or remove it, then go on with --resume") from None
 
 
 def _read_all(splits: list[Split], storage: str) -> list[Split] | None:
@@ -434,10 +438,10 @@ class MemoryLoader:
             yield self.images[which], self.labels[which]
 
     def once(self, batch_size: int, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Every image once over all processes: (indices, images, labels)."""
+        """Every image once over all processes: (indices, images at ``size``, labels)."""
         mine = torch.arange(self.group.rank, len(self.labels), self.group.size)
         for which in mine.to(self.group.device).split(batch_size):
-            yield which, self.images[which], self.labels[which]
+            yield which, resize_bytes(self.images[which], size), self.labels[which]
 
 
 class StreamLoader:
@@ -522,7 +526,7 @@ class _Images:
     def __getitem__(self, item: tuple) -> tuple[int, Tensor, Tensor]:
         index, key, size = item
         try:
-            image = read_image(self.split.paths[index])
+            image = read_image(self.split.paths[index], enlarged(size))
         except RunError as error:  # an exception with one plain argument crosses the process border
             raise RunError(str(error)) from None
         with torch.random.fork_rng(devices=[]):
