@@ -26,10 +26,11 @@ CHOICES = {
     "progressive": ("none", "paper", "code", "size"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "storage": ("auto", "memory", "stream"),
+    "on_bad_image": ("stop", "skip"),
 }
 
 #: Fields that do not change what comes out: a run may be resumed with others.
-RUN_ONLY = ("workers", "checkpoint_every", "keep", "log_every", "device", "data")
+RUN_ONLY = ("workers", "checkpoint_every", "keep", "log_every", "device", "data", "on_bad_image")
 
 
 #: Networks of others that a run may train, to see what the same recipe makes of them.
@@ -42,7 +43,8 @@ class Config:
 
     Attributes:
         recipe: name of the recipe that it started from.
-        data: ``digits``, ``cifar10``, ``cifar100`` or the path of an ImageFolder tree.
+        data: ``digits``, ``cifar10``, ``cifar100`` or the path of a folder of images: class folders alone, or
+            ``train`` with ``val`` or ``test`` or both beside it, one folder per class in each.
         variant: a released variant's name, or ``phi=-4,base=v2_b0`` (see :func:`make_variant`), or
             an anchor to compare with, ``resnet18``; None takes it from ``weights``.
         output_stride: 32, 16 or 8; smaller values suit small images. None leaves the variant's.
@@ -90,6 +92,8 @@ class Config:
         channels_last: memory layout; faster on GPUs with tensor cores.
         compile: whether to use ``torch.compile``.
         storage: ``memory`` (uint8 on the device), ``stream`` (from disk) or ``auto``.
+        on_bad_image: ``stop`` before training if an image file cannot be read, or ``skip`` such files: the
+            run goes on as if they were not there, and its record names them.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         workers: processes that read images, where they stream; None for the cores there are, up to 8.
         checkpoint_every: steps between checkpoints within an epoch; 0 for none.
@@ -150,6 +154,7 @@ class Config:
     channels_last: bool = True
     compile: bool = False
     storage: str = "auto"
+    on_bad_image: str = "stop"
     device: str = "auto"
     workers: int | None = None
     checkpoint_every: int = 0
