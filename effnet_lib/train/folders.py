@@ -175,6 +175,7 @@ class _Reader:
                     f"{shown(self.root)} has two folders for one split, {splits[role].name!r} and {name!r}: leave one"
                 )
             splits[role] = folders[name]
+        splits = {role: splits[role] for role in SPLITS if role in splits}
         if "train" not in splits:
             names = " and ".join(shown(path.name) for path in splits.values())
             raise ConfigError(
@@ -185,7 +186,6 @@ class _Reader:
                 f"{shown(self.root)} has the folder {splits['train'].name!r}, a split's name, beside {shown(filled[0])!r}, "
                 "which holds images too: if both are classes, give the first another name; if not, move the second elsewhere"
             )
-        splits = {role: splits[role] for role in SPLITS if role in splits}
         self.own(splits)
         self.count_ignored(self.root)
         if empty := len(set(others) - set(filled)):
@@ -211,7 +211,7 @@ class _Reader:
         for roles in (nested, *flat.values()):
             if len(roles) > 1 and "train" in roles:
                 raise ConfigError(
-                    f"{_names(roles.values())} in {shown(self.root)} look like splits: call them train, val and test, "
+                    f"{_names(roles[role] for role in SPLITS if role in roles)} in {shown(self.root)} look like splits: call them train, val and test, "
                     "and put one folder per class into each"
                 )
 
