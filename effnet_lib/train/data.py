@@ -40,6 +40,9 @@ IMAGENET = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 #: Sets of one image size and at most this many bytes are kept in memory.
 MEMORY_LIMIT = 2 * 2**30
 
+#: Share of each class that is the test set, where a folder has none of its own.
+TEST_SHARE = 0.15
+
 
 @dataclass(frozen=True)
 class Split:
@@ -307,7 +310,7 @@ def _load_tree(
 
     known, validation = parts["train"], parts["val"] if len(parts) == 3 else None
     if len(parts) == 1:
-        stays, held = hold_out(known.labels, 0.15, salt=1)
+        stays, held = hold_out(known.labels, TEST_SHARE, salt=1)
         known, test = known.take(stays), known.take(held)
     else:
         test = parts.get("test", parts.get("val"))
@@ -342,7 +345,7 @@ def _sources(folders: dict[str, Path], share: float) -> str:
     if len(folders) == 2:
         role = "test" if "test" in folders else "val"
         return f"{shown(folders[role].name)}/ is to test; {validation}"
-    return f"15% of each class are held out to test; {validation}"
+    return f"{100 * TEST_SHARE:g}% of each class are held out to test; {validation}"
 
 
 def _few_images(data: DataSet) -> list[str]:
