@@ -120,14 +120,19 @@ def _add_train(commands) -> None:
     train = commands.add_parser(
         "train",
         help="train a network by a recipe, on one device or under torchrun",
-        epilog="Each field of a recipe can be set: --set NAME=VALUE, as often as needed; --print shows them. Where "
-        "classes are of unequal size: --set class_weights=balanced (or 1,2,0.5), --set sampling=balanced.",
+        epilog="Each field of a recipe can be set: --set NAME=VALUE, as often as needed; --print shows them. "
+        "A folder of images has one folder for each class, and images in those, at any depth. Class folders may lie in "
+        "it alone, or in folders for the splits: train, and val or test or both (usual other names such as Training, "
+        "valid or testing do, in any case). Test images are those of test, or else of val; if there is neither, 15%% of "
+        "each class are held out. Validation images are those of val where there is a test folder too, or else a share of "
+        "the training images (field validation). Every image is checked before training; on_bad_image says whether one "
+        "that cannot be read stops the run or is skipped. "
+        "Where classes are of unequal size: --set class_weights=balanced (or 1,2,0.5), --set sampling=balanced.",
     )
     train.add_argument("--recipe", help="digits, cifar, paper or fine_tune (default: digits)")
     train.add_argument("--config", metavar="FILE", help="saved settings to start from, in place of a recipe")
-    train.add_argument("--data",
-                       help="digits, cifar10, cifar100, or a folder of images: one folder for each class, or labels.csv beside "
-                       "them with the columns file,labels[,split] for several labels an image (label1;label2)")  # fmt: skip
+    train.add_argument("--data", help="digits, cifar10, cifar100, or a folder of images: one folder for each class (see below), or "
+                       "labels.csv beside them with the columns file,labels[,split] for several labels an image (label1;label2)")  # fmt: skip
     train.add_argument("--data-id", metavar="ID", help="name of the data in the record (default: the folder's)")
     train.add_argument("--variant", help="a released variant such as b0, or phi=-4, or phi=-4,base=v2_b0")
     train.add_argument("--output", metavar="DIR", help="folder of the run (default: runs/RECIPE-VARIANT-SEED)")

@@ -15,6 +15,8 @@ from .data import load_data
 from .distributed import join
 from .engine import Run, open_source, predict
 from .errors import ConfigError
+from .manifest import NAME as MANIFEST
+from .manifest import read_manifest
 from .progress import Progress
 from .report import confusion_matrix, worst_mistakes
 from .tasks import accuracy
@@ -91,7 +93,8 @@ def _replay(folder: str | Path, split: str, only_last: bool = False) -> list[Ans
     answers = []
     with join(config.device) as group, Progress(folder, False, True, False) as silent:
         source = open_source(config)
-        data = load_data(config, None, source and source.weights.preprocessing)
+        manifest = read_manifest(folder / MANIFEST)
+        data = load_data(config, None, source and source.weights.preprocessing, manifest=manifest)
         run = Run(config, data, group, folder, silent, source)
         chosen = getattr(data, split)
         for state in load_checkpoints(folder / "checkpoints", only_last):

@@ -28,10 +28,13 @@ CHOICES = {
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "sampling": ("shuffle", "balanced"),
     "storage": ("auto", "memory", "stream"),
+    "on_bad_image": ("stop", "skip"),
 }
 
 #: Fields that do not change what comes out: a run may be resumed with others.
-RUN_ONLY = ("workers", "checkpoint_every", "keep", "log_every", "device", "data", "gradient_checkpointing")
+RUN_ONLY = (
+    "workers", "checkpoint_every", "keep", "log_every", "device", "data", "gradient_checkpointing", "on_bad_image",
+)  # fmt: skip
 
 
 #: Networks of others that a run may train, to see what the same recipe makes of them.
@@ -44,7 +47,8 @@ class Config:
 
     Attributes:
         recipe: name of the recipe that it started from.
-        data: ``digits``, ``cifar10``, ``cifar100`` or the path of an ImageFolder tree, or of a folder with
+        data: ``digits``, ``cifar10``, ``cifar100`` or the path of a folder of images: class folders alone, or
+            ``train`` with ``val`` or ``test`` or both beside it, one folder per class in each; or a folder with
             ``labels.csv`` for several labels an image (see :mod:`effnet_lib.train.labels`).
         variant: a released variant's name, or ``phi=-4,base=v2_b0`` (see :func:`make_variant`), or
             an anchor to compare with, ``resnet18``; None takes it from ``weights``.
@@ -105,6 +109,8 @@ class Config:
         gradient_checkpointing: compute each block again in the backward pass: less memory, about a
             third more time, the same result (:func:`effnet_lib.training_memory` tells how much).
         storage: ``memory`` (uint8 on the device), ``stream`` (from disk) or ``auto``.
+        on_bad_image: ``stop`` before training if an image file cannot be read, or ``skip`` such files: the
+            run goes on as if they were not there, and its record names them.
         device: ``auto`` (a CUDA GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:1``, or ``mps`` for the GPU of
             a Mac, in fp32.
         workers: processes that read images, where they stream; None for the cores there are, up to 8.
@@ -169,6 +175,7 @@ class Config:
     compile: bool = False
     gradient_checkpointing: bool = False
     storage: str = "auto"
+    on_bad_image: str = "stop"
     device: str = "auto"
     workers: int | None = None
     checkpoint_every: int = 0

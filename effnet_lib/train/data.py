@@ -5,6 +5,7 @@ order of an epoch and all randomness of an image follow from (seed, epoch, image
 that they do not depend on the number of workers or processes, or on where a run was resumed.
 """
 
+import contextlib
 import hashlib
 import os
 import random
@@ -21,16 +22,18 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision.datasets import CIFAR10, CIFAR100
-from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import v2
 
-from ..files import find_folder, shown
+from ..files import shown
 from ..images import Preprocessing, check_shape, resize_bytes
 from ..images import read_image as read_any
 from ..packages import need
+from .checking import BadImages, check_images, describe_bad, find_fault, forget, memory_of
 from .config import Config, count_cores
 from .distributed import Group
 from .errors import ConfigError, RunError
+from .folders import find_tree, read_tree
+from .manifest import SPLITS, Manifest, reconcile
 from .labels import LABELS_FILE, load_labelled
 from .sampling import balanced_order
 
@@ -40,10 +43,13 @@ IMAGENET = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 #: Sets of one image size and at most this many bytes are kept in memory.
 MEMORY_LIMIT = 2 * 2**30
 
+#: Share of each class that is the test set, where a folder has none of its own.
+TEST_SHARE = 0.15
+
 
 @dataclass(frozen=True)
 class Split:
-    """Images with labels, either as ``images`` (bytes, (N, C, H, W)) or as ``paths``.
+    """Images with labels, as ``images`` (bytes, (N, C, H, W)), or to be read from ``paths`` where that is None.
 
     ``labels`` are class indices (N,), or 1 and 0 for each class, (N, classes), where an image has several.
     """
@@ -75,6 +81,10 @@ class DataSet:
         channels: 1 or 3.
         size: side of the images in pixels; None where they differ or stream.
         mean, std: of the training images' channels, in bytes.
+        root: the folder that the images' paths begin with; None for a set that is no folder.
+        skipped: names of images, from ``root`` on, that cannot be read and are left out.
+        lost, replaced: the same for images that a run began with, and that are gone or others now.
+        found, warnings: what there is to say about the folder, a line each.
 
     Raises:
         ConfigError: a label is out of range, or a split is empty.
@@ -91,6 +101,12 @@ class DataSet:
     size: int | None
     mean: list[float]
     std: list[float]
+    root: Path | None = None
+    skipped: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def multi_label(self) -> bool:
@@ -103,7 +119,10 @@ class DataSet:
         for name in ("train", "validation", "test"):
             labels = getattr(self, name).labels
             if not len(labels):
-                raise ConfigError(f"data set {self.id}: there are no images for {name}")
+                raise ConfigError(
+                    f"data set {self.id}: there are no images for {name}: give it more, or folders of their own for "
+                    "train, val and test"
+                )
             if self.multi_label:
                 if labels.shape[1:] != (len(self.classes),) or not ((labels == 0) | (labels == 1)).all():
                     raise ConfigError(f"data set {self.id}, {name}: labels must be 0 or 1 for each of {len(self.classes)} classes")
@@ -134,7 +153,7 @@ def reseed(*numbers: int) -> None:
 
 
 def hold_out(labels: Tensor, share: float, salt: int) -> tuple[Tensor, Tensor]:
-    """Indices of what stays and of what is held out, ``share`` of every class, at least one.
+    """Indices of what stays and of what is held out, ``share`` of every class, at least one of two and more.
 
     The choice depends on ``salt`` alone, not on the run's seed: runs with different seeds are
     compared on the same images.
@@ -143,7 +162,7 @@ def hold_out(labels: Tensor, share: float, salt: int) -> tuple[Tensor, Tensor]:
     held = []
     for label in labels.unique().tolist():
         where = (labels == label).nonzero().flatten()
-        count = max(1, round(share * len(where)))
+        count = min(max(1, round(share * len(where))), len(where) - 1)  # no class without a training image
         held.append(where[torch.randperm(len(where), generator=generator)[:count]])
     held = torch.cat(held).sort().values
     stays = torch.ones(len(labels), dtype=torch.bool)
@@ -170,37 +189,46 @@ def choose_few(labels: Tensor, per_class: int, seed: int) -> Tensor:
     return torch.cat(chosen).sort().values
 
 
-def load_data(config: Config, data_id: str | None = None, preprocessing: Preprocessing | None = None) -> DataSet:
+def load_data(
+    config: Config, data_id: str | None = None, preprocessing: Preprocessing | None = None, *,
+    manifest: Manifest | None = None, progress=None, bad: tuple[str, ...] | None = None, tick=None,
+) -> DataSet:
     """The data set that ``config.data`` names, split by ``config.validation``.
+
+    Every image file is decoded once, or known to be good from an earlier time, before this returns.
 
     Args:
         config: of the run.
         data_id: a name for records, in place of the folder's.
         preprocessing: of the weights that the run starts from; RGB images take its mean and
             standard deviation.
+        manifest: images of a run that goes on: each stays in its split, whatever has become of others.
+        progress: of the run (:class:`Progress`), which shows how far the check of the files is.
+        bad: names of the images that cannot be read, where another process has looked.
+        tick: called from time to time while files are checked.
 
     Raises:
         ConfigError: unknown name, a tree that lacks something, labels out of range.
-        RunError: a file that cannot be read, a download that failed.
-    """
-    data = _load(config, data_id)
-    if config.per_class:
+        BadImages: files that cannot be read, where ``config.on_bad_image`` is ``stop``.
+        RunError: a folder that cannot be read, a download that failed.
+    """  # fmt: skip
+    if config.data == "digits":
+        data = _load_digits(config)
+    elif config.data in ("cifar10", "cifar100"):
+        data = _load_cifar(config)
+    else:
+        path = find_tree(config.data)
+        load = load_labelled if (path / LABELS_FILE).exists() else _load_tree
+        data = load(config, path, data_id or path.resolve().name, manifest, progress, bad, tick)
+    changed = manifest is not None and data.root is not None and data.sha256 != manifest.sha256
+    if changed:
+        data = _keep_splits(data, manifest)
+    elif config.per_class:
         data = replace(data, train=data.train.take(choose_few(data.train.labels, config.per_class, config.seed)))
-    if preprocessing is None or len(preprocessing.mean) != data.channels:
+    if changed or preprocessing is None or len(preprocessing.mean) != data.channels:
         return data
     mean, std = ([255 * v for v in values] for values in (preprocessing.mean, preprocessing.std))
     return replace(data, mean=mean, std=std)
-
-
-def _load(config: Config, data_id: str | None) -> DataSet:
-    if config.data == "digits":
-        return _load_digits(config)
-    if config.data in ("cifar10", "cifar100"):
-        return _load_cifar(config)
-    path = find_folder(config.data, "digits, cifar10, cifar100 or the path of an ImageFolder tree as data", ConfigError)
-    if (path / LABELS_FILE).exists():
-        return load_labelled(config, path, data_id or path.resolve().name)
-    return _load_tree(config, path, data_id or path.resolve().name)
 
 
 def _load_digits(config: Config) -> DataSet:
@@ -273,82 +301,183 @@ def _in_memory(
     )  # fmt: skip
 
 
-# ImageFolder trees
+# Folders of images
 
 
-def _load_tree(config: Config, root: Path, name: str) -> DataSet:
-    """A tree of images: classes under train/ and test/ or val/, or classes alone.
+def _load_tree(
+    config: Config, root: Path, name: str, manifest: Manifest | None, progress, bad: tuple[str, ...] | None, tick
+) -> DataSet:
+    """A folder of images: classes under train and test or val, or classes alone.
 
-    ``test`` is the test set. Where there is only ``val``, as in ImageNet (whose test labels
-    are not public), it is the test set, and validation images are held out of ``train``.
+    ``test`` is the test set. Where there is only ``val``, as in ImageNet (whose test labels are not public), it
+    is the test set, and validation images are held out of ``train``. Where there is neither, test images are
+    held out too.
     """
-    folders = {part: root / part for part in ("train", "val", "test") if (root / part).is_dir()}
-    if "train" not in folders:
-        if folders:
-            raise ConfigError(f"{root} has {' and '.join(folders)} but no train folder")
-        classes, everything = _scan(root)
-        stays, held = hold_out(everything.labels, 0.15, salt=1)
-        known, test, validation = everything.take(stays), everything.take(held), None
+    tree = read_tree(root)
+    parts = {
+        part: Split(torch.tensor([label for label, _ in files]), None, tuple(path for _, path in files))
+        for part, files in tree.files.items()
+    }
+    parts, skipped = without_bad(config, root, parts, manifest, progress, bad, tick)
+    for part, split in parts.items():
+        if emptied := [c for i, c in enumerate(tree.classes) if not (split.labels == i).any()]:
+            folder = tree.folders.get(part, root) / emptied[0]
+            raise ConfigError(f"no image in the class folder {shown(folder)} can be read: replace them, or remove the class")
+
+    known, validation = parts["train"], parts["val"] if len(parts) == 3 else None
+    if len(parts) == 1:
+        stays, held = hold_out(known.labels, TEST_SHARE, salt=1)
+        known, test = known.take(stays), known.take(held)
     else:
-        if len(folders) == 1:
-            raise ConfigError(f"{root} has a train folder, and needs a test or val folder beside it")
-        classes, known = _scan(folders["train"])
-        test = _scan(folders.get("test", folders.get("val")), classes)[1]
-        validation = _scan(folders["val"], classes)[1] if len(folders) == 3 else None
-
-    splits = [known, test] + ([validation] if validation else [])
-    if (read := _read_all(splits, config.storage)) is not None:
-        known, test, *rest = read
-        return _in_memory(config, name, classes, known, test, None, rest[0] if rest else None)
-
-    digest = hashlib.sha256()
-    for split in splits:
-        for path in split.paths:
-            relative = Path(path).relative_to(root).as_posix()
-            digest.update(f"{relative} {os.path.getsize(path)}\n".encode())
-    train = known
-    if validation is None:
-        stays, held = hold_out(known.labels, config.validation, salt=2)
-        train, validation = known.take(stays), known.take(held)
-    return DataSet(
-        name, digest.hexdigest(), "names and sizes", classes, train, validation, test, 3, None, *IMAGENET
-    )
-
-
-def _scan(folder: Path, classes: tuple[str, ...] | None = None) -> tuple[tuple[str, ...], Split]:
-    """Class names and image files of one split; ``classes`` are those it must have."""
-    found = tuple(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()))
-    if not found:
-        raise ConfigError(f"{folder} has no class folders")
-    if unreadable := [name for name in found if not name.isascii() and not _is_text(name)]:
-        raise ConfigError(f"the class folder {shown(unreadable[0])!r} in {folder} has a name that is no UTF-8: rename it")
-    if classes is not None and found != classes:
-        if missing := sorted(set(classes) - set(found)):
-            raise ConfigError(f"{folder} lacks the class folder {missing[0]!r}, which the training images have")
-        extra = sorted(set(found) - set(classes))
-        raise ConfigError(f"{folder} has the class folder {extra[0]!r}, which the training images lack")
-    paths, labels = [], []
-    for label, name in enumerate(found):
-        files = sorted(
-            str(Path(where) / file)
-            for where, _, files in os.walk(folder / name, followlinks=True)
-            for file in files
-            if file.lower().endswith(IMG_EXTENSIONS)
+        test = parts.get("test", parts.get("val"))
+    if known.images is not None:
+        data = _in_memory(config, name, tree.classes, known, test, None, validation)
+    else:
+        digest = hashlib.sha256()
+        for split in [known, test] + ([validation] if validation else []):
+            for path, image in zip(split.paths, _names(split, root)):
+                digest.update(f"{image} {os.path.getsize(path)}\n".encode(errors="surrogateescape"))
+        train = known
+        if validation is None:
+            stays, held = hold_out(known.labels, config.validation, salt=2)
+            train, validation = known.take(stays), known.take(held)
+        data = DataSet(
+            name, digest.hexdigest(), "names and sizes", tree.classes, train, validation, test, 3, None, *IMAGENET
         )
-        if not files:
-            raise ConfigError(
-                f"the class folder {folder / name} holds no images ({', '.join(IMG_EXTENSIONS)})"
-            )
-        paths += files
-        labels += [label] * len(files)
-    return found, Split(torch.tensor(labels), None, tuple(paths))
+    sources = _sources(tree.folders, config.validation)
+    warnings = tree.warnings + _few_images(data) + warn_of_skipped(skipped)
+    return replace(data, root=root, skipped=skipped, found=(*tree.found, sources), warnings=tuple(warnings))
 
 
-def _is_text(name: str) -> bool:
+def _sources(folders: dict[str, Path], share: float) -> str:
+    """Where validation and test images come from."""
+    validation = f"{100 * share:g}% of each class are held out of the training images to validate"
+    if "val" in folders and "test" in folders:
+        return f"{shown(folders['val'].name)}/ is to validate, {shown(folders['test'].name)}/ to test"
+    if len(folders) == 2:
+        role = "test" if "test" in folders else "val"
+        return f"{shown(folders[role].name)}/ is to test; {validation}"
+    return f"{100 * TEST_SHARE:g}% of each class are held out to test; {validation}"
+
+
+def _few_images(data: DataSet) -> list[str]:
+    """A warning for classes that have too few images for all three splits."""
+    out = []
+    for part, do in (("validation", "validated"), ("test", "tested")):
+        there = set(getattr(data, part).labels.tolist())
+        if absent := [shown(c, 40) for i, c in enumerate(data.classes) if i not in there]:
+            names = ", ".join(absent[:5]) + (f" and {len(absent) - 5:,} more" if len(absent) > 5 else "")
+            out.append(f"too few images in {names}: all of them stay for training, and none is {do}")
+    return out
+
+
+def without_bad(
+    config: Config, root: Path, parts: dict[str, Split], manifest: Manifest | None, progress, known, tick
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """The splits without images that cannot be read, in memory where they fit, and the names of those."""
+    total = sum(map(len, parts.values()))
+    if known is not None:
+        parts = {part: _leave_out(split, root, set(known)) for part, split in parts.items()}
+    storage = config.storage
+    if manifest is not None:  # a run goes on in the way it began
+        storage = "stream" if manifest.hash_of == "names and sizes" else "memory"
+    read, bad = _read_all(list(parts.values()), storage, progress)
+    if read is not None:
+        parts = dict(zip(parts, read))
+    elif known is None:
+        paths = [path for split in parts.values() for path in split.paths]
+        bad = check_images(paths, check_memory(root), progress, tick)
+    if bad and config.on_bad_image == "stop":
+        advice = "replace or remove them, then go on with --resume; or leave them out with --set on_bad_image=skip"
+        raise BadImages(describe_bad(bad, total, advice), bad)
+    names = {_name(path, root) for path in bad}
+    parts = {part: _leave_out(split, root, names) for part, split in parts.items()}
+    return parts, tuple(sorted(names | set(known or ())))
+
+
+def warn_of_skipped(skipped: tuple[str, ...]) -> list[str]:
+    """A line that names the first of the images that are left out; none if there are none."""
+    if not skipped:
+        return []
+    first = ", ".join(shown(one, 60) for one in skipped[:5])
+    more = f" and {len(skipped) - 5:,} more" if len(skipped) > 5 else ""
+    return [f"skipped {len(skipped):,} images that cannot be read: {first}{more}"]
+
+
+def _leave_out(split: Split, root: Path, names: set[str]) -> Split:
+    if not names:
+        return split
+    return split.take(torch.tensor([i for i, name in enumerate(_names(split, root)) if name not in names], dtype=torch.long))
+
+
+def check_memory(root: Path) -> Path | None:
+    """The file that keeps which images under ``root`` are good; None where there is no place for it."""
     try:
-        return bool(name.encode())
-    except UnicodeEncodeError:  # bytes of another encoding, as the file system has them
-        return False
+        return memory_of(data_folder(), root)
+    except (OSError, RuntimeError):  # no home directory
+        return None
+
+
+def forget_check(data: DataSet) -> None:
+    """Have every image of a folder checked again next time."""
+    if data.root is not None:
+        forget(check_memory(data.root))
+
+
+def _name(path: str, root: Path) -> str:
+    return path[len(str(root / "x")) - 1 :]  # root may be ., which its paths do not begin with
+
+
+def _names(split: Split, root: Path) -> list[str]:
+    start = len(str(root / "x")) - 1
+    return [path[start:] for path in split.paths]
+
+
+def _keys(split: Split) -> list[str]:
+    """What changes when the contents of an image do: a digest of its pixels in memory, else its size."""
+    if split.images is None:
+        return [str(os.path.getsize(path)) for path in split.paths]
+    return [hashlib.blake2b(image.numpy().tobytes(), digest_size=8).hexdigest() for image in split.images]
+
+
+def make_manifest(data: DataSet) -> Manifest:
+    """The list of the images of ``data``, which must be a folder."""
+    splits = {}
+    for part in SPLITS:
+        split = getattr(data, part)
+        labels = split.labels.int().tolist()
+        labels = [tuple(each) for each in labels] if data.multi_label else labels
+        splits[part] = list(zip(_names(split, data.root), labels, _keys(split)))
+    return Manifest(data.sha256, data.hash_of, data.classes, data.mean, data.std, splits, data.skipped)
+
+
+def _keep_splits(data: DataSet, manifest: Manifest) -> DataSet:
+    """The images of ``data`` in the splits that ``manifest`` has them in."""
+    here = make_manifest(data)
+    places = [(name, part, i) for part in SPLITS for i, (name, _, _) in enumerate(here.splits[part])]
+    present = {name: key for part in SPLITS for name, _, key in here.splits[part]}
+    changes = reconcile(manifest, present, data.classes)
+    where = {name: i for i, (name, _, _) in enumerate(places)}
+    paths = [path for part in SPLITS for path in getattr(data, part).paths]
+    images = None
+    if data.train.images is not None:
+        images = torch.cat([getattr(data, part).images for part in SPLITS])
+    splits = {}
+    for part, rows in changes.rows.items():
+        indices = [where[name] for _, name in rows]
+        splits[part] = Split(
+            torch.tensor([label for label, _ in rows], dtype=getattr(data, part).labels.dtype),
+            None if images is None else images[torch.tensor(indices)],
+            tuple(paths[i] for i in indices),
+        )
+    warning = (
+        f"the data have changed since the run began: {len(changes.lost):,} images are gone (others of their class "
+        f"take their places in training), {len(changes.replaced):,} are others now, {changes.new:,} are new and not used"
+    )
+    return replace(
+        data, **splits, sha256=manifest.sha256, mean=manifest.mean, std=manifest.std, warnings=(*data.warnings, warning),
+        lost=changes.lost, replaced=changes.replaced, skipped=data.skipped,
+    )  # fmt: skip
 
 
 def read_image(path: str, resize: int | None = None) -> Image.Image:
@@ -371,31 +500,43 @@ def read_image(path: str, resize: int | None = None) -> Image.Image:
         raise RunError(f"{what}: replace or remove it, then go on with --resume") from None
 
 
-def _read_all(splits: list[Split], storage: str) -> list[Split] | None:
-    """The splits in memory, or None where the set should stream."""
+def _read_all(splits: list[Split], storage: str, progress) -> tuple[list[Split] | None, dict[str, str]]:
+    """The splits in memory, without images that cannot be read, and what is wrong with those.
+
+    None in place of the splits where the set should stream; what is wrong is not known then.
+    """
     if storage == "stream":
-        return None
-    width, height = read_image(splits[0].paths[0]).size
-    total = sum(map(len, splits)) * 3 * width * height
-    same = width == height
-    if same and (total <= MEMORY_LIMIT or storage == "memory"):
-        out = []
+        return None, {}
+    total = sum(map(len, splits))
+    out, bad, side = [], {}, None
+    counting = progress.counting(total, "images read") if progress else contextlib.nullcontext(lambda n: None)
+    with counting as count:
         for split in splits:
-            images = torch.empty(len(split), 3, height, width, dtype=torch.uint8)
+            images, good = None, []
             for i, path in enumerate(split.paths):
-                image = read_image(path)
-                if image.size != (width, height):
-                    same = False
-                    break
+                count(1)
+                try:
+                    image = read_image(path)
+                except (RunError, ValueError) as error:
+                    bad[path] = find_fault(path) or str(error)
+                    continue
+                side = side or image.width
+                if image.size != (side, side) or (storage == "auto" and total * 3 * side**2 > MEMORY_LIMIT):
+                    if storage == "memory":
+                        raise ConfigError(
+                            f"images of one size are read into memory, {side} × {side} pixels as the first one is wide, "
+                            f"and {shown(path)} has {image.width} × {image.height}: make it as large as the others, remove "
+                            "it, or begin a run with storage = stream or auto"
+                        )
+                    return None, {}
+                if images is None:
+                    images = torch.empty(len(split), 3, side, side, dtype=torch.uint8)
                 images[i] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-            if not same:
-                break
-            out.append(replace(split, images=images, paths=()))
-        if same:
-            return out
-    if storage == "memory":
-        raise ConfigError("storage = memory needs square images of one size: use stream or auto")
-    return None
+                good.append(i)
+            if images is None:
+                return None, {}
+            out.append(replace(split, images=images) if len(good) == len(split) else replace(split, images=images).take(torch.tensor(good)))
+    return out, bad
 
 
 # The order of images, and batches
@@ -470,7 +611,7 @@ class StreamLoader:
             for which, images, labels in self.loader:
                 yield which, images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
         except RunError as error:  # a worker's arrives with its traceback: the last line says it
-            raise RunError(str(error).strip().splitlines()[-1].partition("RunError: ")[2] or str(error)) from None
+            raise BadImages(str(error).strip().splitlines()[-1].partition("RunError: ")[2] or str(error)) from None
 
     def epoch(self, epoch: int, start: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """As :meth:`MemoryLoader.epoch`; images are cropped to ``size`` and mirrored."""

@@ -31,12 +31,15 @@ from ..weights import LoadedWeights, describe_json, encode_weights, open_weights
 from . import record as records
 from .anchors import build_anchor, measure_cost
 from .augment import Augment
-from .checkpoint import load_latest, save_checkpoint, write_atomically
+from .checkpoint import list_checkpoints, load_latest, save_checkpoint, write_atomically
+from .checking import BadImages
 from .class_weights import make_class_weights
 from .config import ANCHORS, Config, config_from_json, make_variant
-from .data import DataSet, enlarged, load_data, make_loader, reseed
+from .data import DataSet, enlarged, forget_check, load_data, make_loader, make_manifest, reseed
 from .distributed import Group, join, was_restarted
 from .errors import ConfigError, Interrupted, RunError
+from .manifest import NAME as MANIFEST
+from .manifest import read_manifest
 from .optim import make_ema, make_optimizer, make_scheduler
 from .progress import Progress
 from .progressive import make_stages, stage_at
@@ -312,8 +315,6 @@ class Run:
             "validation_loss": None, "validation_accuracy": None,
             "images_per_second": round(self.clock.rate, 1), "seconds": round(self.clock.seconds, 3),
         }  # fmt: skip
-        self._loss_sum, self._loss_count = 0.0, 0
-        self.clock = Clock()
         evaluated = last or (epoch + 1) % cfg.evaluate_every == 0
         if evaluated:
             predicted, probability, losses = predict(self.ema.module, self.data.validation, self)
@@ -323,6 +324,8 @@ class Run:
             entry |= metrics
             if self.best is None or metrics[self.task.metric] > self.best[self.task.metric]:
                 self.best = metrics | {"step": self.step, "epoch": epoch}
+        self._loss_sum, self._loss_count = 0.0, 0  # only now: what stops the validation may save before
+        self.clock = Clock()
         self.history.append(entry)
         self.progress.epoch({"event": "epoch"} | entry, self)
         if evaluated:
@@ -384,7 +387,8 @@ class Run:
         if state["dataset"]["sha256"] != self.data.sha256:
             raise ConfigError(
                 f"the data have changed: the run was begun with {state['dataset']['id']} of SHA-256 "
-                f"{state['dataset']['sha256'][:16]}…, and they now have {self.data.sha256[:16]}…"
+                f"{state['dataset']['sha256'][:16]}…, and they now have {self.data.sha256[:16]}…. Give the run its data "
+                "back, or begin another with a new --output"
             )
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
@@ -423,9 +427,11 @@ class Run:
         return cost.parameters, cost.multiply_adds if counted == size else None
 
     def finish(self) -> dict:
-        """Look at the test images, once, and make the record."""
+        """Look at the test images, once, and make the record; the weights are written before."""
         from .report import write_report
 
+        if self.group.is_main:
+            self.save_weights(None)  # whatever befalls the test images, they are there
         data, final = self.data, {}
         for name in ("validation", "test"):
             split = getattr(data, name)
@@ -454,7 +460,7 @@ class Run:
             "dataset": {
                 "id": data.id, "sha256": data.sha256, "hash_of": data.hash_of, "classes": list(data.classes),
                 "train": len(data.train), "validation": len(data.validation), "test": len(data.test),
-            },
+            } | records.images_left_out(data.skipped, data.lost, data.replaced),
             "model": {
                 "variant": self.name, "parameters": parameters, "multiply_adds": multiply_adds,
                 "resolution": self.eval_resolution,
@@ -487,7 +493,7 @@ class Run:
 
 
     def save_weights(self, top1: float | None) -> None:
-        """Write the averaged weights, and with them what is known about them."""
+        """Write the averaged weights, and with them what is known about them; ``top1`` is None before the test."""
         model = self.ema.module
         if self.variant is None:  # an anchor: a bare state dict
             buffer = io.BytesIO()
@@ -678,7 +684,7 @@ def train(
             with explaining_memory(config):
                 with group.main_first():
                     source = open_source(config)
-                    data = load_data(config, data_id, source and source.weights.preprocessing)
+                data = load_together(config, output, resume, data_id, source, group, progress)
                 run = Run(config, data, group, output, progress, source)
             state = load_latest(output / "checkpoints", progress.warn) if resume else None
             if state is not None:
@@ -688,10 +694,13 @@ def train(
                     return records.read_record(output)
             if group.is_main:
                 write_atomically(output / "config.json", (config.to_json() + "\n").encode())
+                if state is None and data.root is not None:
+                    write_atomically(output / MANIFEST, make_manifest(data).encode())
             progress.begin(run)
-            with stopping(run), explaining_memory(config):
+            with stopping(run), explaining_memory(config), saving_at_bad_images(run):
                 fit(run)
-            record = run.finish()
+            with saving_at_bad_images(run):
+                record = run.finish()
             progress.end(record)
             return record
 
@@ -714,6 +723,56 @@ def prepare(output: Path, resume: bool) -> None:
         probe.unlink()
     except OSError as error:
         raise RunError(f"cannot write to {shown(output)}: {error.strerror}") from error
+
+
+def load_together(
+    config: Config, output: Path, resume: bool, data_id: str | None, source: LoadedWeights | None, group: Group,
+    progress: Progress,
+) -> DataSet:
+    """The data of a run, on every process; the main one alone looks at the files.
+
+    Raises:
+        ConfigError, RunError: as :func:`load_data`.
+    """  # fmt: skip
+    begun = resume and bool(list_checkpoints(output / "checkpoints"))
+    manifest = read_manifest(output / MANIFEST) if begun else None
+    preprocessing = source and source.weights.preprocessing
+
+    def load(**arguments) -> DataSet:
+        return load_data(config, data_id, preprocessing, manifest=manifest, progress=progress, **arguments)
+
+    if not group.is_main:
+        while isinstance(bad := group.share(None), str):
+            pass  # the main process is still at it
+        return load(bad=bad)
+    try:
+        data = load(tick=lambda: group.share("checking"))
+    except BadImages as error:  # that --resume may go on, and that all of them are named
+        if not begun:
+            write_atomically(output / "config.json", (config.to_json() + "\n").encode())
+        write_atomically(output / "bad_images.txt", "".join(f"{shown(r)}\n" for r in error.reasons.values()).encode())
+        raise BadImages(f"{error} ({output / 'bad_images.txt'} names all)", error.reasons) from None
+    group.share(data.skipped)
+    for line in data.found:
+        progress.say(line)
+    for line in data.warnings:
+        progress.warn(line)
+    return data
+
+
+@contextlib.contextmanager
+def saving_at_bad_images(run: Run):
+    """Where an image turns out to be bad after all: save what there is, and have all checked at the next start."""
+    try:
+        yield
+    except BadImages as error:
+        if run.group.is_main:
+            forget_check(run.data)
+        if run.group.size > 1 or len(run.history) == run.config.epochs or not run.step:
+            raise
+        run.look()
+        run.save()
+        raise BadImages(f"{error}. Saved after step {run.step}", error.reasons) from None
 
 
 @contextlib.contextmanager

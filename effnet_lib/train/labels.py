@@ -14,7 +14,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import torch
@@ -172,17 +172,18 @@ def hold_out_labels(targets: Tensor, share: float, salt: int) -> tuple[Tensor, T
     return stays.nonzero().flatten(), (~stays).nonzero().flatten()
 
 
-def load_labelled(config: Config, root: Path, name: str):
+def load_labelled(config: Config, root: Path, name: str, manifest=None, progress=None, bad=None, tick=None):
     """The data set of a folder with ``labels.csv``: classes are all labels, in alphabetical order.
 
-    ``test`` is the test set. Where the file names validation images and no test images, they are the
+    Arguments are those of :func:`effnet_lib.train.data.load_data`: images are checked and remembered as in
+    trees of folders. ``test`` is the test set. Where the file names validation images and no test images, they are the
     test set, as in trees of folders, and others are held out of the training images to validate.
 
     Raises:
         ConfigError: the file is wrong, no image has a label, or a split would be empty or lack every label;
             or ``config.per_class`` is given.
     """
-    from .data import IMAGENET, DataSet, Split, _in_memory, _read_all
+    from .data import IMAGENET, DataSet, Split, _in_memory, warn_of_skipped, without_bad
 
     path = root / LABELS_FILE
     if config.per_class:
@@ -192,12 +193,18 @@ def load_labelled(config: Config, root: Path, name: str):
     if not classes:
         raise ConfigError(f"{shown(path)}: no image has a label: there is nothing to learn")
     everything = Split(multi_hot(rows, classes), None, tuple(str(root / row.file) for row in rows))
-    parts = {kind: [i for i, row in enumerate(rows) if row.split == kind] for kind in ("train", "validation", "test")}
     if rows[0].split is None:
-        stays, held = hold_out_labels(everything.labels, 0.15, salt=1)
-        known, test, validation = everything.take(stays), everything.take(held), None
+        parts = {"train": everything}
     else:
-        known, validation, test = (everything.take(torch.tensor(part, dtype=torch.long)) for part in parts.values())
+        places = {kind: [i for i, row in enumerate(rows) if row.split == kind] for kind in ("train", "validation", "test")}
+        parts = {kind: everything.take(torch.tensor(place, dtype=torch.long)) for kind, place in places.items() if place}
+    parts, skipped = without_bad(config, root, parts, manifest, progress, bad, tick)
+    if rows[0].split is None:
+        stays, held = hold_out_labels(parts["train"].labels, 0.15, salt=1)
+        known, test, validation = parts["train"].take(stays), parts["train"].take(held), None
+    else:
+        empty = everything.take(torch.tensor([], dtype=torch.long))
+        known, validation, test = (parts.get(kind, empty) for kind in ("train", "validation", "test"))
         if not len(known):
             raise ConfigError(f"{shown(path)}: no row has the split train")
         if not len(test):
@@ -221,11 +228,15 @@ def load_labelled(config: Config, root: Path, name: str):
             "the label out"
         )
     splits = [known, validation, test]
-    if (read := _read_all(splits, config.storage)) is not None:
-        return _in_memory(config, name, classes, read[0], read[2], None, read[1])
+    about = {
+        "root": root, "skipped": skipped, "warnings": tuple(warn_of_skipped(skipped)),
+        "found": (f"{len(rows):,} images with {len(classes)} labels in {LABELS_FILE}",),
+    }  # fmt: skip
+    if known.images is not None:
+        return replace(_in_memory(config, name, classes, known, test, None, validation), **about)
     digest = hashlib.sha256()
     for split in splits:
         for file, labels in zip(split.paths, split.labels.tolist()):
             size = Path(file).stat().st_size
             digest.update(f"{Path(file).relative_to(root).as_posix()} {size} {labels}\n".encode())
-    return DataSet(name, digest.hexdigest(), "names and sizes", classes, *splits, 3, None, *IMAGENET)
+    return DataSet(name, digest.hexdigest(), "names and sizes", classes, *splits, 3, None, *IMAGENET, **about)

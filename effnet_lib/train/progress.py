@@ -116,6 +116,34 @@ class Progress:
             self.say("by class: " + ", ".join(f"{c} {100 * a:.1f} %" for c, a in pairs if a is not None))
         self.say(f"{record['wall_time_s']:.0f} s; all of it is in {self.path.parent}")
 
+    @contextlib.contextmanager
+    def counting(self, total: int, what: str):
+        """Show how many of ``total`` are done; what it gives is called with how many were added.
+
+        A bar in a terminal, else a line for every tenth part of a thousand and more.
+        """
+        bar, done, told = None, 0, 0
+        if self.is_main and not self.quiet and sys.stderr.isatty():
+            with contextlib.suppress(ImportError):
+                from tqdm import tqdm
+
+                bar = tqdm(total=total, unit=" images", desc=what, leave=False)
+
+        def add(count: int) -> None:
+            nonlocal done, told
+            done += count
+            if bar is not None:
+                bar.update(count)
+            elif total >= 1000 and done * 10 // total > told:
+                told = done * 10 // total
+                self.say(f"{done:,} of {total:,} {what}")
+
+        try:
+            yield add
+        finally:
+            if bar is not None:
+                bar.close()
+
     def say(self, text: str) -> None:
         """Print a line, beside the bar if there is one."""
         if self.is_main and not self.quiet:

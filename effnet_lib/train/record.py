@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -21,6 +22,7 @@ _LARGEST = 2**26  # bytes; the confusion of a thousand classes is a million numb
 _TEXT, _NUMBER, _COUNT = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 _OPTIONAL = {"type": ["number", "null"]}
+_LEFT_OUT = ("skipped", "lost", "replaced")
 
 
 def _object(required: dict, optional: dict | None = None) -> dict:
@@ -50,7 +52,8 @@ SCHEMA = {
                 "id": _TEXT, "sha256": _TEXT, "hash_of": _TEXT, "classes": {"type": "array", "items": _TEXT},
                 "train": _COUNT, "validation": _COUNT, "test": _COUNT,
             },
-            {"multi_label": {"type": "boolean"}, "train_per_class": {"type": "array", "items": _COUNT}},
+            {"multi_label": {"type": "boolean"}, "train_per_class": {"type": "array", "items": _COUNT}}
+            | {name: _object({"count": _COUNT, "names": {"type": "array", "items": _TEXT}}) for name in _LEFT_OUT},
         ),
         "model": _object(
             {
@@ -210,6 +213,20 @@ COLUMNS = (
     "name", "recipe", "variant", "data", "seed", "test %", "validation %",
     "epochs", "images/s", "seconds", "device",
 )  # fmt: skip
+
+
+def images_left_out(*names: Iterable[str], limit: int = 20) -> dict:
+    """What a record's ``dataset`` says of images that could not be read, are gone, or became others.
+
+    Args:
+        names: of images that were skipped, lost and replaced, in this order.
+        limit: the record has the first so many; the number is that of all.
+
+    >>> images_left_out(["a.png", "b.png"], [], [], limit=1)
+    {'skipped': {'count': 2, 'names': ['a.png']}}
+    """
+    pairs = zip(_LEFT_OUT, map(list, names))
+    return {what: {"count": len(n), "names": [shown(name) for name in n[:limit]]} for what, n in pairs if n}
 
 
 # What a record says about the machine and the code

@@ -17,3 +17,11 @@ def one_thread():
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory):
     return make_tree(tmp_path_factory.mktemp("data") / "noise")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_memory(tmp_path_factory):
+    """What was found good in the tests' folders is not remembered beyond them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EFFNET_DATA", str(tmp_path_factory.mktemp("cache")))
+        yield

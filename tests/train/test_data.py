@@ -146,7 +146,6 @@ BROKEN = [
     (lambda t: (t / "test" / "third").mkdir(), ConfigError, "has the class folder 'third'"),
     (lambda t: [remove(t / "train" / c) for c in ("dark", "light")], ConfigError, "no class folders"),
     (lambda t: (t / "train").rename(t / "val"), ConfigError, "no train folder"),
-    (lambda t: (t / "test").rename(t / "elsewhere"), ConfigError, "needs a test or val folder"),
     (lambda t: [remove(t / s / "dark") for s in ("train", "test")], ConfigError, "at least two classes"),
 ]
 
@@ -187,7 +186,7 @@ def test_no_such_data(name):
 def test_pictures_that_are_traps_are_named(tmp_path, storage, monkeypatch):
     tree, config = make_tree(tmp_path), tiny_config(tmp_path, storage=storage)
     file = next((tree / "train" / "dark").iterdir())
-    for trap, message in ((b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\n", "PostScript"), (None, "unpack")):
+    for trap, message in ((b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\n", "PostScript"), (None, "(bomb|unpack)")):
         if trap:
             file.write_bytes(trap)
         else:
