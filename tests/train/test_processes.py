@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -35,13 +36,13 @@ def two_cores(monkeypatch):
     monkeypatch.setattr(processes, "count_cores", lambda: 2)
 
 
-def begin(config, output, *arguments):
+def begin(config, output, *arguments, env=None):
     """``effnet train`` as a user starts it, in a process group of its own."""
     file = output.with_suffix(".json")
     file.write_text(config.to_json())
     return subprocess.Popen(
         [sys.executable, "-m", "effnet_lib", "train", "--quiet", "--config", str(file), "--output", str(output), *arguments],
-        start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True,
+        start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1"} | (env or {}), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -155,6 +156,50 @@ def test_a_run_with_workers_stopped_anywhere_ends_as_if_it_had_not_been(tree, tm
     assert not processes._running
 
 
+def begin_two(config, output):
+    """Two processes that share each batch, as torchrun starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [begin(config, output, env=group | {"RANK": str(r), "LOCAL_RANK": str(r)}) for r in range(2)]
+
+
+@linux
+def test_two_processes_with_workers_stop_together(tree, tmp_path):
+    output = tmp_path / "run"
+    both = begin_two(tiny_config(tree, **WORKERS, epochs=500, log_every=50), output)
+    until(lambda: both[0].poll() is not None or (output / "log.jsonl").exists() and (output / "log.jsonl").read_text())
+    workers = [pid for process in both for pid in children(process.pid)]
+    assert len(workers) >= 2
+    os.killpg(both[1].pid, signal.SIGTERM)  # one hears it, and both stop
+    errors = [process.communicate(timeout=60)[1] for process in both]
+    assert [process.returncode for process in both] == [143, 143], errors
+    assert all("SIGTERM: saved after step" in err and err.count("\n") == 1 for err in errors), errors
+    assert len(list_checkpoints(output / "checkpoints")) == 1
+    until(lambda: gone(workers), 5)
+
+
+@linux
+@pytest.mark.parametrize("case", ["bad file", "bad setting"])
+def test_the_others_of_a_group_say_that_one_failed_and_why(tmp_path, case):
+    tree = make_tree(tmp_path / "tree")
+    config = tiny_config(tree, **WORKERS | {"crop": "pad"}, epochs=500)
+    if case == "bad setting":
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "log.jsonl").write_text("{}")  # what the first process alone looks at
+    else:
+        broken = Path(load_data(config).train.paths[7])
+        broken.write_bytes(broken.read_bytes()[:40])
+    both = begin_two(config, tmp_path / "run")
+    errors = [process.communicate(timeout=90)[1] for process in both]
+    assert [process.returncode for process in both] == [2, 2] if case == "bad setting" else [1, 1], errors
+    named = [("cannot be read" in err or "holds a run already" in err) for err in errors]
+    others = [("of the group failed" in err or "process of the group has ended" in err) for err in errors]
+    assert any(named) and all(a or b for a, b in zip(named, others)), errors
+    assert not any("a fault in" in err or "Traceback" in err for err in errors), errors
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_loading_ends_at_once(tree, tmp_path, monkeypatch, capsys, number):
     monkeypatch.setattr(engine, "load_data", lambda *args: signal.raise_signal(number))
@@ -182,17 +227,17 @@ def test_a_bad_file_found_by_a_worker_is_one_line_and_what_was_done_is_saved(tmp
     tree = make_tree(tmp_path / "tree")
     config, output, file = tiny_config(tree, **WORKERS, epochs=3), tmp_path / "run", tmp_path / "c.json"
     file.write_text(config.to_json())
-    real, broken = engine.Run.begin_epoch, sorted((tree / "train" / "dark").iterdir())[3]
-    content = broken.read_bytes()
+    real, broken = engine.Run.begin_epoch, tree / "train" / "dark"
 
     def damage(run, epoch):
-        broken.write_bytes(content[:40] if epoch == 1 else content)
+        for path in broken.iterdir() if epoch == 1 else ():
+            path.write_bytes(path.read_bytes()[:40])
         return real(run, epoch)
 
     monkeypatch.setattr(engine.Run, "begin_epoch", damage)
     assert main(["train", "--config", str(file), "--output", str(output), "--quiet"]) == 1
     err = capsys.readouterr().err
-    assert err.count("\n") == 1 and broken.name in err and "Traceback" not in err
+    assert err.count("\n") == 1 and str(broken) in err and "Traceback" not in err
     assert list_checkpoints(output / "checkpoints")[0][0] >= 2
     assert not processes._running
 
