@@ -509,8 +509,8 @@ def run_weights(args: argparse.Namespace) -> None:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train; 1 for what the machine did, 128 + signal after SIGTERM or Ctrl-C."""
-    from .train.config import change_config, config_from_json, make_config
-    from .train.errors import ConfigError, Interrupted, RunError
+    from .train.config import config_from_json, make_config
+    from .train.errors import ConfigError, RunError
 
     changes = {}
     for name in ("data", "variant", "seed", "epochs", "batch_size", "lr", "weights", "device", "workers"):
@@ -528,10 +528,9 @@ def run_train(args: argparse.Namespace) -> int:
         raise ConfigError("--recipe and --config exclude each other")
     if saved is not None:
         saved = find_file(saved, "a file of saved settings", ConfigError)
-        base = config_from_json(read_text(saved, 2**20, ConfigError))
+        config = config_from_json(read_text(saved, 2**20, ConfigError), changes)
     else:
-        base = make_config(args.recipe or "digits")
-    config = change_config(base, changes)
+        config = make_config(args.recipe or "digits", changes)
     if args.print:
         print(config.to_json())
         return 0
@@ -540,9 +539,14 @@ def run_train(args: argparse.Namespace) -> int:
 
     # Threads that wait shall sleep: spinning made training several times slower on a CPU that is
     # shared with other programs. torch reads this when it is first imported.
+    alone = "OMP_WAIT_POLICY" not in os.environ
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    for package in ("numpy", "torch", "PIL.Image", "torchvision"):
-        need(package, "training")
+    try:
+        for package in ("numpy", "torch", "PIL.Image", "torchvision"):
+            need(package, "training")
+    finally:
+        if alone:
+            del os.environ["OMP_WAIT_POLICY"]
     try:
         from .train.engine import train
 
@@ -550,7 +554,7 @@ def run_train(args: argparse.Namespace) -> int:
             config, output, args.resume, data_id=args.data_id, quiet=args.quiet, tensorboard=args.tensorboard
         )
     except RunError as error:
-        return _fail(args, error, error.status if isinstance(error, Interrupted) else 1)
+        return _fail(args, error, getattr(error, "status", 1))
     except (ImportError, ConfigError, OSError):
         raise
     except Exception as error:  # a fault in effnet_lib, not in what was asked for

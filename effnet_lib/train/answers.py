@@ -4,6 +4,7 @@
     answers.accuracy, answers.confusion, answers.worst(12)
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,12 +92,16 @@ def _replay(folder: str | Path, split: str, only_last: bool = False) -> list[Ans
     except OSError as error:
         raise ConfigError(f"{folder} holds no run: config.json: {error.strerror}") from None
     answers = []
-    with join(config.device) as group, Progress(folder, False, True, False) as silent:
+    with (
+        join(config.device) as group, Progress(folder, False, True, False) as silent,
+        contextlib.ExitStack() as ending,
+    ):  # fmt: skip
         source = open_source(config)
         manifest = read_manifest(folder / MANIFEST)
         data = load_data(config, None, source and source.weights.preprocessing, manifest=manifest)
         run = Run(config, data, group, folder, silent, source)
         chosen = getattr(data, split)
+        ending.enter_context(contextlib.closing(run))
         for state in load_checkpoints(folder / "checkpoints", only_last):
             if state["step"] % run.steps_per_epoch:
                 continue  # within an epoch

@@ -17,7 +17,7 @@ from .. import files
 from ..files import shown
 from ..images import read_image
 from .config import count_cores
-from .errors import RunError
+from .errors import ReadingError
 
 VERSION = 1  # of the check: raise it when another kind of image is refused
 
@@ -26,7 +26,7 @@ _BYTES = 16  # of a digest
 _HEAD = b"effnet checked images 1\n"
 
 
-class BadImages(RunError):
+class BadImages(ReadingError):
     """Images that cannot be read; ``reasons`` by path, where they are known."""
 
     def __init__(self, message: str, reasons: dict[str, str] | None = None):

@@ -36,6 +36,9 @@ RUN_ONLY = (
     "workers", "checkpoint_every", "keep", "log_every", "device", "data", "gradient_checkpointing", "on_bad_image",
 )  # fmt: skip
 
+#: Fields that suit the machine, and change what comes out by rounding: a run may be resumed with others, and says so.
+MACHINE = ("precision", "channels_last", "compile")
+
 
 #: Networks of others that a run may train, to see what the same recipe makes of them.
 ANCHORS = ("resnet18",)
@@ -113,7 +116,8 @@ class Config:
             run goes on as if they were not there, and its record names them.
         device: ``auto`` (a CUDA GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:1``, or ``mps`` for the GPU of
             a Mac, in fp32.
-        workers: processes that read images, where they stream; None for the cores there are, up to 8.
+        workers: processes that read images, where they stream; None for the cores there are, up to 8. Where
+            the machine has fewer cores, or too little shared memory, fewer read, and a warning says so.
         checkpoint_every: steps between checkpoints within an epoch; 0 for none.
         keep: number of latest checkpoints to keep (the best is kept besides).
         log_every: steps between looks at the loss.
@@ -208,11 +212,6 @@ class Config:
             raise ConfigError(
                 f"accumulate = {self.accumulate} must divide batch_size = {self.batch_size}"
             )
-        if self.workers is not None and self.workers > (cores := count_cores()):
-            raise ConfigError(
-                f"workers = {self.workers} are more than the {cores} cores of this machine: "
-                f"set workers to {cores} or less"
-            )
         if self.freeze_epochs > self.epochs:
             raise ConfigError(f"freeze_epochs = {self.freeze_epochs} are more than the run's {self.epochs} epochs")
         if self.freeze_epochs and not self.weights:
@@ -241,7 +240,7 @@ class Config:
         pairs = (
             (f.name, getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self)
         )
-        return [f"{n} was {a!r}, now {b!r}" for n, a, b in pairs if a != b and n not in RUN_ONLY]
+        return [f"{n} was {a!r}, now {b!r}" for n, a, b in pairs if a != b and n not in RUN_ONLY + MACHINE]
 
 
 _MANY = float("inf")
@@ -282,24 +281,27 @@ def make_config(recipe: str, changes: dict[str, object] | None = None) -> Config
 
 def change_config(config: Config, changes: dict[str, object]) -> Config:
     """``config`` with some fields changed; see :func:`make_config`."""
+    return replace(config, **_changed(changes))
+
+
+def _changed(changes: dict[str, object]) -> dict[str, object]:
     types_ = {field.name: field.type for field in dataclasses.fields(Config)}
     values = {}
     for name, value in changes.items():
         if name not in types_ or name == "recipe":
             raise ConfigError(_unknown("unknown field", name, [n for n in types_ if n != "recipe"]))
         values[name] = _read(name, types_[name], value) if isinstance(value, str) else value
-    return replace(config, **values)
+    return values
 
 
-def config_from_json(text: str) -> Config:
-    """The settings that :meth:`Config.to_json` wrote.
+def config_from_json(text: str, changes: dict[str, object] | None = None) -> Config:
+    """The settings that :meth:`Config.to_json` wrote, with some fields changed before they are checked.
 
     Raises:
-        ConfigError: the text is not such JSON.
+        ConfigError: the text is not such JSON, or a value does not fit.
     """
     try:
-        fields = json.loads(text)
-        return Config(**fields)
+        return Config(**(json.loads(text) | _changed(changes or {})))
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise

@@ -9,10 +9,11 @@ import contextlib
 import hashlib
 import os
 import random
-import signal
 import urllib.error
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.transforms import v2
 
@@ -29,12 +30,13 @@ from ..images import Preprocessing, check_shape, resize_bytes
 from ..images import read_image as read_any
 from ..packages import need
 from .checking import BadImages, check_images, describe_bad, find_fault, forget, memory_of
-from .config import Config, count_cores
+from .config import Config
 from .distributed import Group
 from .errors import ConfigError, RunError
 from .folders import find_tree, read_tree
-from .manifest import SPLITS, Manifest, reconcile
 from .labels import LABELS_FILE, load_labelled
+from .manifest import SPLITS, Manifest, reconcile
+from .processes import AHEAD, METHOD, count_workers, end_workers, explain_reading, start_reading, start_worker
 from .sampling import balanced_order
 
 #: Mean and standard deviation of ImageNet's channels, in bytes, which pretrained weights expect.
@@ -584,41 +586,73 @@ class MemoryLoader:
         for which in mine.to(self.group.device).split(batch_size):
             yield which, resize_bytes(self.images[which], size), self.labels[which]
 
+    def close(self) -> None:
+        """Nothing runs."""
+
 
 class StreamLoader:
-    """Batches of a split that is read from disk by worker processes, cropped there."""
+    """Batches of a split that is read from disk by worker processes, cropped there.
+
+    The workers start with the first batch, and stay until :meth:`close`, or until the loader is gone.
+
+    Args:
+        split: with paths.
+        config: of the run.
+        group: that shares the batches.
+        warn: told in one line where there will be fewer workers than were asked for.
+        size: the largest side of a crop, from which the room in shared memory is reckoned.
+    """
 
     cropped = True
 
-    def __init__(self, split: Split, config: Config, group: Group):
+    def __init__(
+        self, split: Split, config: Config, group: Group, warn: Callable[[str], None] | None = None, size: int = 0,
+    ):  # fmt: skip
         self.config, self.group, self.count = config, group, len(split)
         self.labels = split.labels
-        self.plan: list[list[tuple]] = []
-        cores = count_cores()
-        workers = min(8, cores) if config.workers is None else config.workers
+        self.plan = _Plan()
+        batch_bytes = 3 * size**2 * config.batch_size // group.size
+        workers = count_workers(config, batch_bytes, group.local_size, warn)
         self.loader = DataLoader(
             _Images(split, config),
-            batch_sampler=_Plan(self),
+            batch_sampler=self.plan,
             num_workers=workers,
             pin_memory=group.device.type == "cuda",
-            persistent_workers=workers > 0,
-            worker_init_fn=_start_worker,
+            collate_fn=_collate,
+            **(_as_workers() if workers else {}),
         )
+        weakref.finalize(self, end_workers, self.loader).atexit = False
+
+    def close(self) -> None:
+        """End the workers; they start again with the next batch."""
+        end_workers(self.loader)
 
     def _batches(self) -> Iterator:
+        if not self.plan.batches:
+            return
         device = self.group.device
-        try:
-            for which, images, labels in self.loader:
-                yield which, images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-        except RunError as error:  # a worker's arrives with its traceback: the last line says it
-            raise BadImages(str(error).strip().splitlines()[-1].partition("RunError: ")[2] or str(error)) from None
+        batches = None
+        while True:
+            try:
+                batches = batches or start_reading(self.loader)
+                which, images, labels = next(batches)
+            except StopIteration:
+                return
+            except RunError as error:  # a worker's arrives with its traceback: the last line says it
+                raise BadImages(str(error).strip().splitlines()[-1].partition("RunError: ")[2] or str(error)) from None
+            except Exception as error:
+                if (known := explain_reading(error, self.loader)) is error:
+                    raise
+                raise known from None
+            labels = torch.tensor(labels)
+            yield torch.tensor(which), images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
     def epoch(self, epoch: int, start: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """As :meth:`MemoryLoader.epoch`; images are cropped to ``size`` and mirrored."""
         cfg = self.config
         order = training_order(self.labels, cfg, epoch).tolist()
         draws, places = number_draws(order), torch.arange(self.count)
-        self.plan = [
+        self.plan.batches = [
             [
                 (order[at], (epoch, *draws[at]), size)
                 for at in rank_batch(places, step, cfg.batch_size, self.group).tolist()
@@ -631,7 +665,7 @@ class StreamLoader:
     def once(self, batch_size: int, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """As :meth:`MemoryLoader.once`; the middle of every image, at ``size``."""
         mine = torch.arange(self.group.rank, self.count, self.group.size)
-        self.plan = [[(i, None, size) for i in part.tolist()] for part in mine.split(batch_size)]
+        self.plan.batches = [[(i, None, size) for i in part.tolist()] for part in mine.split(batch_size)]
         yield from self._batches()
 
 
@@ -648,14 +682,28 @@ def number_draws(order: list[int]) -> list[tuple[int, ...]]:
 class _Plan:
     """The batches that the loader shall read next; iterated in the main process."""
 
-    def __init__(self, owner: StreamLoader):
-        self.owner = owner
+    def __init__(self):
+        self.batches: list[list[tuple]] = []
 
     def __iter__(self):
-        return iter(self.owner.plan)
+        return iter(self.batches)
 
     def __len__(self) -> int:
-        return len(self.owner.plan)
+        return len(self.batches)
+
+
+def _as_workers() -> dict:
+    """How the loader's processes start, and what each does first."""
+    return {
+        "persistent_workers": True, "prefetch_factor": AHEAD, "multiprocessing_context": METHOD,
+        "worker_init_fn": partial(start_worker, os.getpid()),
+    }  # fmt: skip
+
+
+def _collate(items: list[tuple]) -> tuple[list[int], Tensor, list]:
+    """Images go through shared memory, and nothing else needs it."""
+    which, images, labels = zip(*items)
+    return list(which), default_collate(images), [label.tolist() for label in labels]
 
 
 class _Images:
@@ -698,13 +746,10 @@ def enlarged(size: int) -> int:
     return round(size * 8 / 7)
 
 
-def _start_worker(_: int) -> None:
-    """Ctrl-C is for the main process, which then ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    torch.set_num_threads(1)
-
-
-def make_loader(split: Split, config: Config, group: Group) -> MemoryLoader | StreamLoader:
-    """The loader that suits the split."""
-    return (StreamLoader if split.images is None else MemoryLoader)(split, config, group)
+def make_loader(
+    split: Split, config: Config, group: Group, warn: Callable[[str], None] | None = None, size: int = 0,
+) -> MemoryLoader | StreamLoader:  # fmt: skip
+    """The loader that suits the split; ``warn`` and ``size`` are for :class:`StreamLoader`."""
+    if split.images is None:
+        return StreamLoader(split, config, group, warn, size)
+    return MemoryLoader(split, config, group)

@@ -26,6 +26,8 @@ time go on (Slurm's SIGTERM saves first)::
 """
 
 import contextlib
+import itertools
+import json
 import os
 from dataclasses import dataclass
 
@@ -33,7 +35,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from .errors import ConfigError
+from .errors import ConfigError, PeerError, RunError
+from .processes import as_found
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,13 @@ class Group:
         rank: number of this process, from 0; rank 0 is the one that writes.
         size: number of processes.
         device: where this process computes.
+        local_size: number of processes on this machine.
     """
 
     rank: int
     size: int
     device: torch.device
+    local_size: int = 1
 
     @property
     def is_main(self) -> bool:
@@ -64,6 +69,14 @@ class Group:
         if self.size > 1:
             dist.all_reduce(values)
         return values
+
+    def agree(self, number: int) -> int:
+        """The largest ``number`` of all processes; each has to ask at the same point."""
+        if self.size == 1:
+            return number
+        box = torch.tensor(number, device=self.device)
+        dist.all_reduce(box, dist.ReduceOp.MAX)
+        return int(box)
 
     def broadcast(self, module: nn.Module) -> None:
         """Give every process rank 0's buffers (batch-norm statistics differ between ranks)."""
@@ -117,27 +130,70 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         return torch.device("mps")
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
-        raise ConfigError(f"device {name}: this machine has {count} GPUs that torch can use")
+        raise ConfigError(f"device {name}: this machine has {count} GPUs that torch can use; --device auto takes what is there")
     return device
 
 
 @contextlib.contextmanager
 def join(device: str):
     """Enter the group that torchrun made, or a group of one, and leave it at the end."""
-    size, rank, local_rank = (_from_torchrun(*pair) for pair in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0)))
+    size, rank, local_rank, local_size = (
+        _from_torchrun(*pair)
+        for pair in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1))
+    )
     chosen = choose_device(device, local_rank)
-    if chosen.type == "cuda":
-        torch.cuda.set_device(chosen)
-    if size == 1:
-        yield Group(0, 1, chosen)
-        return
-    if chosen.type == "mps":
-        raise ConfigError(f"device mps trains in one process, and there are {size}: start it without torchrun")
-    _start_group("nccl" if chosen.type == "cuda" else "gloo")
+    with as_found(chosen):
+        if chosen.type == "cuda":
+            torch.cuda.set_device(chosen)
+        if size == 1:
+            yield Group(0, 1, chosen)
+            return
+        if chosen.type == "mps":
+            raise ConfigError(f"device mps trains in one process, and there are {size}: start it without torchrun")
+        store = _start_group("nccl" if chosen.type == "cuda" else "gloo")
+        try:
+            with _telling_others(store, rank):
+                yield Group(rank, size, chosen, max(1, local_size))
+        finally:
+            dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _telling_others(store: dist.Store, rank: int):
+    """Leave word of what goes wrong here, and say of what follows from another's failure that it does.
+
+    Raises:
+        PeerError: another process failed first.
+    """
     try:
-        yield Group(rank, size, chosen)
-    finally:
-        dist.destroy_process_group()
+        yield
+    except BaseException as error:
+        if isinstance(error, RuntimeError) and not isinstance(error, RunError):
+            if first := _word_of_others(store):
+                who, what, status = first
+                raise PeerError(f"process {who} of the group failed: {what}", status) from None
+            if _is_lost_connection(error):
+                raise PeerError("another process of the group has ended: its message or the system's log says why") from None
+        status = {ConfigError: 2, KeyboardInterrupt: 130}.get(type(error), getattr(error, "status", 1))
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        with contextlib.suppress(Exception):  # the store may be gone with the process that keeps it
+            store.set(_WORD, json.dumps([rank, lines[0], status]))
+        raise
+
+
+_WORD = "effnet_lib/failed"
+
+
+def _word_of_others(store: dist.Store) -> list | None:
+    with contextlib.suppress(Exception):
+        if store.check([_WORD]):
+            return json.loads(store.get(_WORD))
+    return None
+
+
+def _is_lost_connection(error: RuntimeError) -> bool:
+    signs = ("by peer", "Broken pipe", "gloo", "NCCL", "Timed out", "timed out", "remote process")
+    return isinstance(error, dist.DistError) or any(sign in str(error) for sign in signs)
 
 
 def _from_torchrun(name: str, default: int) -> int:
@@ -147,22 +203,24 @@ def _from_torchrun(name: str, default: int) -> int:
     return int(text or default)
 
 
-def _start_group(backend: str) -> None:
+_groups = itertools.count()  # one process may train several times
+
+
+def _start_group(backend: str) -> dist.Store:
     """Meet the other processes; after a restart, under a name that no earlier attempt has used.
 
     torchrun keeps one store of addresses for all attempts, and a process that reads the
     address of a dead one waits for it in vain. On one machine the attempts are counted alike;
     on several they are not, and torchrun has to be told: TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1.
     """
-    one_machine = os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]
-    if not (one_machine and was_restarted()):
-        dist.init_process_group(backend)
-        return
     from torch.distributed.rendezvous import rendezvous
 
     store, rank, size = next(rendezvous("env://"))
-    store = dist.PrefixStore(f"attempt-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    one_machine = os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]
+    attempt = _from_torchrun("TORCHELASTIC_RESTART_COUNT", 0) if one_machine else 0
+    store = dist.PrefixStore(f"attempt-{attempt}/group-{next(_groups)}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    return store
 
 
 def was_restarted() -> bool:

@@ -9,8 +9,8 @@ import contextlib
 import io
 import json
 import math
+import shlex
 import signal
-import threading
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -37,10 +37,11 @@ from .class_weights import make_class_weights
 from .config import ANCHORS, Config, config_from_json, make_variant
 from .data import DataSet, enlarged, forget_check, load_data, make_loader, make_manifest, reseed
 from .distributed import Group, join, was_restarted
-from .errors import ConfigError, Interrupted, RunError
+from .errors import ConfigError, Interrupted, ReadingError, RunError
 from .manifest import NAME as MANIFEST
 from .manifest import read_manifest
 from .optim import make_ema, make_optimizer, make_scheduler
+from .processes import Stop, listening
 from .progress import Progress
 from .progressive import make_stages, stage_at
 from .sampling import count_labels
@@ -102,7 +103,10 @@ def predict(model: nn.Module, split, run: "Run") -> tuple[Tensor, Tensor, Tensor
     model.eval()
     loader = run.loader_for(split)
     batch = max(1, run.config.batch_size // group.size // run.config.accumulate)
-    for which, images, labels in loader.once(batch, run.eval_resolution):
+    shared = count // group.size // batch  # batches that every process has
+    for i, (which, images, labels) in enumerate(loader.once(batch, run.eval_resolution)):
+        if i < shared:
+            run.stop_if_asked(i)
         with run.autocast():
             logits = model(run.augment.evaluate(images, run.eval_resolution))
         answers = run.task.answer(logits.float().to(group.exact), labels.to(group.exact))
@@ -115,7 +119,7 @@ class Run:
 
     def __init__(
         self, config: Config, data: DataSet, group: Group, output: Path, progress: Progress,
-        source: LoadedWeights | None = None,
+        source: LoadedWeights | None = None, stop: Stop | None = None,
     ):  # fmt: skip
         self.config, self.data, self.group, self.output, self.progress = config, data, group, output, progress
         check_batches(config, data, group)
@@ -138,9 +142,6 @@ class Run:
 
         reseed(config.seed)
         device = group.device
-        if device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
-            torch.set_float32_matmul_precision("high")
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         if self.variant is None:
             model = build_anchor(config.variant, len(data.classes), data.channels, config.dropout or 0.0)
@@ -159,14 +160,16 @@ class Run:
         self.task = make_task(config, data)
         self.criterion = self.task.criterion(config.label_smoothing).to(device)
         self.augment = Augment(config, data.mean, data.std, len(data.classes))
-        self.loader = make_loader(data.train, config, group)
-        self._eval_loaders: dict[int, object] = {}
+        largest = max(self.eval_resolution, *(stage.resolution for stage in self.stages))
+        self.loader = make_loader(data.train, config, group, progress.warn, largest)
+        self._evaluated = self._eval_loader = None
 
         self.step = 0
         self.history: list[dict] = []
         self.best: dict | None = None
         self.resumed = 0
-        self.stop_signal = 0
+        self.stop = stop or Stop()
+        self._saved = None
         self._pending: list[tuple[int, float, Tensor]] = []
         self._loss_sum, self._loss_count, self._last_lr = 0.0, 0, 0.0
         self._wall_before, self._started = 0.0, time.monotonic()
@@ -270,27 +273,38 @@ class Run:
         cfg = self.config
         within = self.step % self.steps_per_epoch != 0
         save = within and cfg.checkpoint_every and self.step % cfg.checkpoint_every == 0
-        alone = self.group.size == 1
-        if save or self.step % cfg.log_every == 0 or (alone and self.stop_signal):
+        if save or self.step % cfg.log_every == 0:
             self.look()
-            if self.stop_signal:
-                self.save()
-                name = signal.Signals(self.stop_signal).name
-                raise Interrupted(
-                    f"{name}: saved after step {self.step}; go on with --resume", 128 + self.stop_signal
-                )
+        self.stop_if_asked(self.step)
         if save:
+            self.save()
+
+    def stop_if_asked(self, turn: int = 0) -> None:
+        """Save and stop where a signal has asked for it; processes agree on it every so many turns.
+
+        Raises:
+            Interrupted: it was asked for.
+        """
+        # A GPU would have to wait for the answer; the processes of a CPU wait for one another anyway.
+        if self.group.size > 1 and self.group.device.type != "cpu" and turn % self.config.log_every:
+            return
+        if number := self.group.agree(self.stop.number):
+            self.rescue()
+            name = signal.Signals(number).name
+            raise Interrupted(f"{name}: saved after step {self.step}; go on with --resume", 128 + number)
+
+    def rescue(self) -> None:
+        """Save where the run stands, between two steps, unless that is saved already."""
+        if self._saved != (self.step, len(self.history)):
+            self.look()
             self.save()
 
     def look(self) -> None:
         """Fetch the losses since the last look, averaged over the processes; stop if one is not finite."""
         if not self._pending:
             return
-        flag = torch.tensor(float(self.stop_signal), device=self.group.device)
-        values = torch.stack([loss.float() for _, _, loss in self._pending] + [flag])
-        *losses, flagged = self.group.sum(values.to(self.group.exact).double()).tolist()
-        if flagged and not self.stop_signal:
-            self.stop_signal = signal.SIGTERM  # another process was asked to stop
+        losses = torch.stack([loss.float() for _, _, loss in self._pending]).to(self.group.exact).double()
+        losses = self.group.sum(losses).tolist()
         for (step, lr, _), total in zip(self._pending, losses):
             loss = total / self.group.size
             if not math.isfinite(loss):
@@ -330,14 +344,25 @@ class Run:
         self.progress.epoch({"event": "epoch"} | entry, self)
         if evaluated:
             self.save()
+        if not last:
+            self.stop_if_asked()
 
     # Saving and going on
 
     def loader_for(self, split):
-        """A loader for evaluation, made once (its workers stay)."""
-        if id(split) not in self._eval_loaders:
-            self._eval_loaders[id(split)] = make_loader(split, self.config, self.group)
-        return self._eval_loaders[id(split)]
+        """A loader for evaluation, kept with its workers until another split is asked for."""
+        if split is not self._evaluated:
+            if self._eval_loader:
+                self._eval_loader.close()
+            self._eval_loader = make_loader(split, self.config, self.group, size=self.eval_resolution)
+            self._evaluated = split
+        return self._eval_loader
+
+    def close(self) -> None:
+        """End all workers."""
+        for loader in (self.loader, self._eval_loader):
+            if loader:
+                loader.close()
 
     @property
     def wall(self) -> float:
@@ -349,6 +374,7 @@ class Run:
         norms = torch.stack(torch._foreach_norm([p.detach() for p in self.model.parameters()]))
         if not bool(norms.isfinite().all()):
             raise RunError(self._not_finite("the weights are not finite", self.step - 1, self._last_lr))
+        self._saved = self.step, len(self.history)
         if not self.group.is_main:
             return
         state = {
@@ -369,6 +395,7 @@ class Run:
             "wall": self.wall,
             "begun": self._begun,
             "resumed": self.resumed,
+            "computed": self.computed,
         }
         best_step = self.best["step"] if self.best else None
         save_checkpoint(self.output / "checkpoints", self.step, state, self.config.keep, best_step)
@@ -377,13 +404,8 @@ class Run:
         """Go on from ``state``.
 
         Raises:
-            ConfigError: it belongs to another configuration or to other data.
+            ConfigError: it belongs to other data.
         """
-        if differences := config_from_json(state["config"]).differences(self.config):
-            raise ConfigError(
-                f"{self.output} was begun with another configuration ({'; '.join(differences)}): "
-                "give the same, or another --output"
-            )
         if state["dataset"]["sha256"] != self.data.sha256:
             raise ConfigError(
                 f"the data have changed: the run was begun with {state['dataset']['id']} of SHA-256 "
@@ -394,12 +416,22 @@ class Run:
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"] and self.scaler.is_enabled():  # begun, and going on, in fp16
+            self.scaler.load_state_dict(state["scaler"])
+        if (before := state.get("computed", self.computed)) != self.computed:
+            self.progress.warn(f"the run was begun {before}, and goes on {self.computed}: figures will differ by rounding")
         self.step, self.history, self.best = state["step"], state["history"], state["best"]
         self._loss_sum, self._loss_count = state["loss"]
         self.clock.seconds, self.clock.images = state["clock"]
         self._wall_before, self._begun = state["wall"], state["begun"]
         self.resumed = state["resumed"] + 1
+        self._saved = self.step, len(self.history)
+
+    @property
+    def computed(self) -> str:
+        """How and on what the run computes: what a machine may choose, and what shows in the last digits."""
+        layout = ", channels last" * self.config.channels_last + ", compiled" * self.config.compile
+        return f"in {self.precision}{layout} on {self.group.device.type}"
 
     def _not_finite(self, what: str, step: int, lr: float) -> str:
         causes = [f"a learning rate that is too high (try --set lr={self.config.lr / 4:g})"]
@@ -617,7 +649,7 @@ def check_batches(config: Config, data: DataSet, group: Group) -> None:
     if config.batch_size % parts:
         raise ConfigError(
             f"batch_size = {config.batch_size} cannot be shared by {group.size} processes in "
-            f"{config.accumulate} parts each: choose a multiple of {parts}"
+            f"{config.accumulate} parts each: choose a multiple of {parts}, or another number of processes"
         )
     if len(data.train) < config.batch_size:
         raise ConfigError(
@@ -674,19 +706,21 @@ def train(
         RunError: the environment failed; Interrupted after a signal. Checkpoints are whole.
     """
     output = expand(output)
-    with join(config.device) as group:
+    with listening() as stop, join(config.device) as group:
         resume = resume or was_restarted()
         if group.is_main:
             prepare(output, resume)
         if group.size > 1:
             group.share(None)
         with Progress(output, group.is_main, quiet, tensorboard, on_epoch) as progress:
+            state = load_latest(output / "checkpoints", progress.warn) if resume else None
+            if state is not None:
+                check_same(state, config, output)
             with explaining_memory(config):
                 with group.main_first():
                     source = open_source(config)
                 data = load_together(config, output, resume, data_id, source, group, progress)
-                run = Run(config, data, group, output, progress, source)
-            state = load_latest(output / "checkpoints", progress.warn) if resume else None
+                run = Run(config, data, group, output, progress, source, stop)
             if state is not None:
                 run.restore(state)
                 if (output / "record.json").exists() and len(run.history) == config.epochs:
@@ -697,12 +731,70 @@ def train(
                 if state is None and data.root is not None:
                     write_atomically(output / MANIFEST, make_manifest(data).encode())
             progress.begin(run)
-            with stopping(run), explaining_memory(config), saving_at_bad_images(run):
+            stop.wait(progress.say)
+            with contextlib.closing(run), explaining_memory(config), saving_what_is_done(run):
                 fit(run)
-            with saving_at_bad_images(run):
+                run.loader.close()
                 record = run.finish()
             progress.end(record)
             return record
+
+
+@contextlib.contextmanager
+def saving_what_is_done(run: Run):
+    """Where images cannot be read, save first: that happens between two steps, when the run is whole.
+
+    An image that turns out to be bad after all has the check of all images begin anew at the next start.
+    """
+    try:
+        yield
+    except ReadingError as error:
+        bad = isinstance(error, BadImages)
+        if bad and run.group.is_main:
+            forget_check(run.data)
+        ended = len(run.history) == run.config.epochs
+        if ended or not run.step or (run.group.size > 1 and run._pending):  # to look at losses takes all processes
+            raise
+        run.rescue()
+        if bad:
+            raise BadImages(f"{error}. Saved after step {run.step}", error.reasons) from None
+        raise
+
+
+def check_same(state: dict, config: Config, output: Path) -> None:
+    """A run goes on as it was begun.
+
+    Raises:
+        ConfigError: the checkpoint ``state`` is of a run with other settings.
+    """
+    begun = config_from_json(state["config"])
+    differences = begun.differences(config)
+    if not differences:
+        return
+    if any(text.startswith("epochs was") for text in differences):
+        ended = len(state["history"]) == begun.epochs
+        raise ConfigError(_other_epochs(begun, config, output, ended, [d for d in differences if not d.startswith("epochs")]))
+    raise ConfigError(
+        f"{output} was begun with another configuration ({'; '.join(differences)}): "
+        "give the same, or another --output"
+    )
+
+
+def _other_epochs(begun: Config, config: Config, output: Path, ended: bool, others: list[str]) -> str:
+    """Why a run cannot become longer or shorter, and what can be done in place of that."""
+    more = config.epochs - begun.epochs if config.epochs > begun.epochs else config.epochs
+    weights = min(output.glob("weights.*"), key=lambda path: path.suffix == ".pt", default=output / "weights.safetensors")
+    on = ["effnet", "train", "--config", output / "config.json", "--weights", weights, "--epochs", more]
+    on += ["--output", output.with_name(output.name + "-on")]
+    on += ["--set", "warmup_epochs=0"] * (begun.warmup_epochs > more) + ["--set", "freeze_epochs=0"] * (begun.freeze_epochs > more)
+    also = f" ({'; '.join(others)}, too)" if others else ""
+    what = f"{output} was begun with epochs = {begun.epochs}, not {config.epochs}{also}, and its learning rate follows from that"
+    if begun.variant in ANCHORS:
+        return f"{what}: for {config.epochs} epochs, begin anew with another --output"
+    train_on = f"train on from its weights: {shlex.join(map(str, on))}"
+    if ended:
+        return f"{what}; it has ended. To go further, {train_on}"
+    return f"{what}: go on with --resume --epochs {begun.epochs}, and after its end {train_on}"
 
 
 def prepare(output: Path, resume: bool) -> None:
@@ -758,45 +850,6 @@ def load_together(
     for line in data.warnings:
         progress.warn(line)
     return data
-
-
-@contextlib.contextmanager
-def saving_at_bad_images(run: Run):
-    """Where an image turns out to be bad after all: save what there is, and have all checked at the next start."""
-    try:
-        yield
-    except BadImages as error:
-        if run.group.is_main:
-            forget_check(run.data)
-        if run.group.size > 1 or len(run.history) == run.config.epochs or not run.step:
-            raise
-        run.look()
-        run.save()
-        raise BadImages(f"{error}. Saved after step {run.step}", error.reasons) from None
-
-
-@contextlib.contextmanager
-def stopping(run: Run):
-    """Let SIGTERM and Ctrl-C end the run after its step; a second one ends it at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def ask(number, frame):
-        run.stop_signal = number
-        for each in signals:
-            signal.signal(each, signal.SIG_DFL)
-        run.progress.say(f"{signal.Signals(number).name}: finishing the step and saving")
-
-    for number in signals:
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

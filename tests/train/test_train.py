@@ -339,7 +339,7 @@ BAD = [
     (("--data", "/no/such"), "there is no folder '/no/such': give digits, cifar10, cifar100 or the path"),
     (("--set", "crop=pad", "--set", "pad=16"), "pad = 16 must be less than the side of the images, 16 pixels"),
     (("--batch-size", "1", "--set", "output_stride=16"), "leaves batch norm one number for each channel"),
-    (("--workers", "9999"), "more than the"),
+    (("--workers", "-1"), "workers must be at least 0"),
     (("--device", "cuda:99"), "GPUs"),
     (("--batch-size", "4096"), "too few for one batch of 4096: try --batch-size"),
     (("--weights", "/no/such.pt"), "there is no file /no/such.pt"),
