@@ -6,7 +6,6 @@ contents the second time. Links between pages become links within the PDF.
 """
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 from posixpath import dirname, join, normpath

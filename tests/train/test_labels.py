@@ -15,7 +15,6 @@ from tiny import tiny_config
 from effnet_lib import build_model, save_weights
 from effnet_lib.train import ConfigError, RunError, load_data, read_record, run_answers, train
 from effnet_lib.train.augment import Augment
-from effnet_lib.train.distributed import Group
 from effnet_lib.train.labels import hold_out_labels, multi_hot, read_labels
 from effnet_lib.train.progressive import Stage
 from effnet_lib.train.record import compare

@@ -14,7 +14,6 @@ the first cell install what Colab lacks, at the version of ``requirements.txt``.
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import tomllib
@@ -30,7 +29,7 @@ from sphinx.application import Sphinx
 from . import colab
 from .address import repository
 from .chapter_head import chapter_head_node
-from .details import details_node, summary_node
+from .details import details_node
 from .problems import report
 from .question import choice_node, question_node
 
