@@ -9,7 +9,6 @@ Three sources are known by name. Figures come from the source itself, not from t
 """
 
 import contextlib
-import difflib
 import hashlib
 import http.client
 import os
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from .files import shown
 from .images import Preprocessing
+from .near import near_names
 from .packages import MissingPackage, need
 from .variants import Variant, as_variant, get_variant, list_variants
 
@@ -136,7 +136,7 @@ def find_release(name: str, variant: Variant | str | None = None) -> Release:
     source, _, rest = name.partition(":")
     finder = {"torchvision": _torchvision, "timm": _timm, "lite": _lite}.get(source)
     if finder is None:
-        near = difflib.get_close_matches(source, SOURCES, n=1, cutoff=0.75)
+        near = near_names(source, SOURCES, 1)
         known = f"there is no such file, and known by name are {', '.join(SOURCES)}"
         hint = f"did you mean {near[0]}?" if near else known
         raise WeightsError(f"unknown weights {name!r:.80}: {hint}")
@@ -199,7 +199,7 @@ def _unknown(source: str, what: str, names: list[str]) -> WeightsError:
         return name.removeprefix(f"{source}:").partition(".")[0].removeprefix("tf_")
 
     own = [name for name in names if network(name) == network(what)]
-    near = difflib.get_close_matches(f"{source}:{what}", names, n=4, cutoff=0.9)
+    near = near_names(f"{source}:{what}", names, 4)
     listed = own or near or names
     shown = ", ".join(listed[:8]) + (f" and {len(listed) - 8} more" if len(listed) > 8 else "")
     return WeightsError(f"{source} has no weights {what!r:.80}; it has {shown or 'none for this variant'}")

@@ -23,16 +23,14 @@ from torch import Tensor
 from ..files import read_text, shown
 from .config import Config
 from .errors import ConfigError
+from .folders import split_of
 
 #: The file that makes a folder of images one with several labels an image.
 LABELS_FILE = "labels.csv"
 
 _LARGEST = 2**28  # bytes: some three million images
 _REQUIRED, _OPTIONAL = ("file", "labels"), ("split",)
-_SPLITS = {
-    "train": "train", "training": "train", "val": "validation", "valid": "validation",
-    "validation": "validation", "dev": "validation", "test": "test", "testing": "test",
-}  # fmt: skip
+_SPLITS = {"train": "train", "val": "validation", "test": "test"}  # as folders are named, and as rows of this file are
 
 
 @dataclass(frozen=True)
@@ -116,14 +114,14 @@ def _row(cells: dict[str, str], root: Path, line: int, where: str) -> Row:
     file = name if (there := _is_file(root / name)) else "/".join(_parts(name))  # as Windows writes it
     if not (there or _is_file(root / file)):
         raise ConfigError(f"{where}: there is no file {shown(name)} in {shown(root)}: correct the row or remove it")
-    if "split" in cells and split.lower() not in _SPLITS:
+    if "split" in cells and split_of(split) is None:
         raise ConfigError(
             f"{where}: split must be train, validation or test, got {shown(split, 40)!r}: correct it, or leave the "
             "column out to have images held out"
         )
     labels = (label.strip() for label in cells["labels"].replace("|", ";").split(";"))
     known = frozenset(label for label in labels if label)
-    return Row(line, PurePosixPath(file).as_posix(), known, _SPLITS.get(split.lower()))
+    return Row(line, PurePosixPath(file).as_posix(), known, _SPLITS.get(split_of(split)))
 
 
 def _parts(name: str) -> list[str]:
