@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .images import read_image
 from .model import EfficientNet, build_model
 from .variants import scale_variant
 
@@ -56,7 +57,7 @@ def open_photograph(name: str):
     """
     content = photograph_file(name, whole=True)
     with _pillow("open_photograph").open(BytesIO(content)) as image:
-        return image.convert("RGB")
+        return read_image(image)
 
 
 def _pillow(needed_by: str):
@@ -89,7 +90,7 @@ def sample_photographs(size: int = PHOTOGRAPH_SIZE) -> dict[str, Tensor]:
     photographs = {}
     for name in (credit["name"] for credit in photograph_credits()):
         with Image.open(BytesIO(photograph_file(name))) as image:
-            pixels = torch.frombuffer(bytearray(image.convert("RGB").tobytes()), dtype=torch.uint8)
+            pixels = torch.frombuffer(bytearray(read_image(image).tobytes()), dtype=torch.uint8)
         pixels = pixels.view(PHOTOGRAPH_SIZE, PHOTOGRAPH_SIZE, 3).permute(2, 0, 1) / 255
         photographs[name] = F.avg_pool2d(pixels, PHOTOGRAPH_SIZE // size)
     return photographs
