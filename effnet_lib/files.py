@@ -1,11 +1,14 @@
 """Finding files, and writing them so that they survive a crash."""
 
 import contextlib
+import functools
 import os
 import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+from .packages import need
 
 
 def expand(path: str | os.PathLike) -> Path:
@@ -167,3 +170,19 @@ def shown(text: object, length: int = 300) -> str:
     """
     text = "".join(c if c.isprintable() else "?" for c in str(text))
     return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+# Formats that Pillow names, and that are programs, films, tables, or read only with a helper of one's own.
+_NOT_IMAGES = {"EPS", "PDF", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC"}
+
+
+@functools.cache
+def image_endings() -> frozenset[str]:
+    """Endings of file names that the installed Pillow reads as images, such as ``.jpg``, in lower case.
+
+    Raises:
+        ImportError: Pillow is missing.
+    """
+    image = need("PIL.Image", "reading pictures")
+    endings = image.registered_extensions()  # loads all of Pillow's formats
+    return frozenset(e for e, kind in endings.items() if kind in image.OPEN and kind not in _NOT_IMAGES)

@@ -10,22 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .files import find_folder, shown
+from .files import find_folder, image_endings, shown
 from .images import Preprocessing
-from .packages import need
 from .scaling import positive_int
 from .weights import Prediction, classify_prepared, needed_preprocessing
-
-#: What Pillow names as image formats, and are tables, films or fields of numbers.
-_NO_PICTURES = {"BUFR", "GRIB", "HDF5", "MPEG"}
-
-
-def picture_suffixes() -> frozenset[str]:
-    """Endings of the files that Pillow opens as pictures, such as ``.jpg``, in lower case."""
-    Image = need("PIL.Image", "reading pictures")
-    endings = Image.registered_extensions()
-    return frozenset(end for end, kind in endings.items() if kind in Image.OPEN and kind not in _NO_PICTURES)
-
 
 def find_pictures(folder: str | os.PathLike) -> list[Path]:
     """The picture files below ``folder``, to the bottom, in the order of their names.
@@ -39,7 +27,7 @@ def find_pictures(folder: str | os.PathLike) -> list[Path]:
         ImportError: Pillow is missing.
     """
     folder = find_folder(folder, "one with pictures")
-    suffixes, seen, found = picture_suffixes(), set(), []
+    suffixes, seen, found = image_endings(), set(), []
 
     def refuse(error: OSError):
         raise error

@@ -7,14 +7,13 @@ class folders lie there alone. All images below a class folder belong to the cla
 Nothing here needs more than the standard library, and Pillow for the list of endings it can read.
 """
 
-import functools
 import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..files import expand, find_folder, shown
+from ..files import expand, find_folder, image_endings, shown
 from .errors import ConfigError, RunError
 
 #: Names under which the folders of the splits go, in lower case and without what stands in ``_FILLERS``.
@@ -32,9 +31,6 @@ HIDDEN = {
     "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "@__thumb", "@recycle", "#recycle",
     "lost+found", "$recycle.bin", "recycler", "system volume information", "__pycache__",
 }  # fmt: skip
-
-# Formats that Pillow names, and that are programs, films, tables, or read only with a helper of one's own.
-_NOT_IMAGES = {"EPS", "PDF", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC"}
 
 # Endings of pictures that Pillow cannot read by itself, and first bytes of common ones.
 _FOREIGN = {".heic", ".heif", ".jxl", ".svg", ".pdf", ".eps", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf"}
@@ -63,15 +59,6 @@ class Tree:
     files: dict[str, list[tuple[int, str]]]
     found: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-
-
-@functools.cache
-def image_endings() -> frozenset[str]:
-    """Endings of file names that the installed Pillow reads as images, such as ``.jpg``, in lower case."""
-    from PIL import Image
-
-    endings = Image.registered_extensions()  # loads all of Pillow's formats
-    return frozenset(e for e, kind in endings.items() if kind in Image.OPEN and kind not in _NOT_IMAGES)
 
 
 def split_of(name: str) -> str | None:
