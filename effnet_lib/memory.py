@@ -5,8 +5,8 @@
     '5.7 GB, of which activations 5.6 GB'
 
 What autograd keeps for the backward pass follows from the stage table: each layer keeps its input,
-batch norm the output of its convolution, SiLU and ReLU6 a copy of their own input. Nothing here needs more than
-the standard library.
+batch norm the output of its convolution, SiLU and ReLU6 a copy of their own input. Nothing here
+needs more than the standard library.
 """
 
 from collections.abc import Iterator
@@ -114,7 +114,8 @@ def training_memory(
 
     layers = list(_layers(variant, size, num_classes, in_channels))
     trained = [layer.parameters for layer in layers if not frozen_backbone or layer.name == "classifier"]
-    whole = 4 * sum(prod(t.shape) for t in tensor_names(variant, num_classes, in_channels) if not t.effnet_lib.endswith(NORM[-1]))
+    tensors = tensor_names(variant, num_classes, in_channels)
+    whole = 4 * sum(prod(tensor.shape) for tensor in tensors if not tensor.effnet_lib.endswith(NORM[-1]))
     images = 4 * batch_size * in_channels * size**2
     if frozen_backbone:
         moments = _frozen(layers, batch_size, precision)
