@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from .deploy import InferenceNet
 from .features import FeatureInfo, select_features
-from .model import EfficientNet, build_model
+from .model import EfficientNet, ImageNetwork, build_model
 from .variants import Variant
 
 
-class FeatureBackbone(nn.Module):
+class FeatureBackbone(ImageNetwork):
     """The part of a network that computes some of its feature maps: (N, in_channels, H, W) → a dictionary.
 
     ``forward`` returns an ordered dictionary from names to feature maps, largest first, as
@@ -98,10 +98,6 @@ class FeatureBackbone(nn.Module):
     def _norms(self) -> list[nn.Module]:
         return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
 
-    gradient_checkpointing = EfficientNet.gradient_checkpointing
-    _check = EfficientNet._check
-    __prepare_scriptable__ = EfficientNet.__prepare_scriptable__
-
 
 def build_backbone(
     variant: Variant | str | None = None,
@@ -152,5 +148,5 @@ def _check_names(names: Sequence[str] | None, features: tuple[FeatureInfo, ...])
     if isinstance(names, str):
         names = [names]
     if len(names) != len(features) or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
-        raise ValueError(f"names must be {len(features)} different strings, one for each feature map, got {names!r:.80}")
+        raise ValueError(f"names must be {len(features)} different strings, one per feature map, got {names!r:.80}")
     return list(names)

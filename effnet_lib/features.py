@@ -98,5 +98,6 @@ def _pick(name: str, wanted: int | Iterable[int], known: dict[int, FeatureInfo])
         raise ValueError(f"{name} must be one or more increasing numbers, got {tuple(numbers)}")
     for number in numbers:
         if number not in known:
-            raise ValueError(f"the network has no feature map for {name} = {number}: it has {', '.join(map(str, known))}")
+            has = ", ".join(map(str, known))
+            raise ValueError(f"the network has no feature map for {name} = {number}: it has {has}")
     return tuple(known[number] for number in numbers)

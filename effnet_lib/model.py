@@ -17,11 +17,52 @@ from .weights import classify, describe, needed_preprocessing, open_weights
 BLOCKS = {"mbconv": MBConv, "fused_mbconv": FusedMBConv}
 
 
-class EfficientNet(nn.Module):
+class ImageNetwork(nn.Module):
+    """What networks and backbones have in common: how they take images and meet PyTorch's tracers."""
+
+    def __setattr__(self, name: str, value) -> None:
+        if name == "classifier" and getattr(self, "weights", None) and value is not getattr(self, name, None):
+            # A new classifier has classes of its own: the old names and accuracy would be lies.
+            self.weights = replace(self.weights, categories=None, top1=None, top5=None, multi_label=False)
+        super().__setattr__(name, value)
+
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """Whether each block is computed again in the backward pass, which saves memory; may be set."""
+        return all(stage.gradient_checkpointing for stage in self.stages)
+
+    @gradient_checkpointing.setter
+    def gradient_checkpointing(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"gradient_checkpointing must be True or False, got {value!r:.60}")
+        for stage in self.stages:
+            stage.gradient_checkpointing = value
+
+    def __prepare_scriptable__(self):
+        raise RuntimeError(
+            "torch.jit.script cannot compile this network, and TorchScript is deprecated in PyTorch: use "
+            "torch.export.export(model, (images,)), or torch.jit.trace(model, images) where that is needed"
+        )
+
+    def _check(self, x: Tensor) -> None:
+        if isinstance(x, torch.fx.Proxy) or torch.jit.is_tracing():
+            return  # a tracer records what is computed, not what is asked about its input
+        if not isinstance(x, Tensor):
+            raise TypeError(f"expected a tensor of images, got {type(x).__name__}")
+        if not x.is_floating_point():
+            raise TypeError(f"expected images of floating-point numbers, got {x.dtype}: {SCALE_BYTES}")
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"expected images of shape (N, {self.in_channels}, height, width), got {tuple(x.shape)}"
+            )
+
+
+class EfficientNet(ImageNetwork):
     """The network that a :class:`Variant` describes: (N, in_channels, H, W) → (N, num_classes).
 
-    With ``num_classes=0`` there is no classifier, and it gives :meth:`embeddings`. ``stem``, ``stages`` (a list of lists of blocks), ``head`` and ``classifier`` are the rows
-    of the stage table, in order. ``weights`` says what weights it started from, if any (a
+    With ``num_classes=0`` there is no classifier, and it gives :meth:`embeddings`. ``stem``,
+    ``stages`` (a list of lists of blocks), ``head`` and ``classifier`` are the rows of the stage
+    table, in order. ``weights`` says what weights it started from, if any (a
     :class:`Weights`). Use :func:`build_model`, which checks its arguments.
     """
 
@@ -46,31 +87,19 @@ class EfficientNet(nn.Module):
             blocks = BlockSequence()
             for layer in range(stage.layers):
                 block = BLOCKS[stage.operator](
-                    channels,
-                    stage.channels,
-                    stage.kernel_size,
-                    stage.stride if layer == 0 else 1,
-                    stage.expand_ratio,
-                    stage.squeeze_channels(channels),
-                    variant.stochastic_depth_rate * index / variant.layers,
-                    conv,
-                    variant.activation,
-                )
+                    channels, stage.channels, stage.kernel_size, stage.stride if layer == 0 else 1,
+                    stage.expand_ratio, stage.squeeze_channels(channels),
+                    variant.stochastic_depth_rate * index / variant.layers, conv, variant.activation,
+                )  # fmt: skip
                 blocks.append(block)
                 channels, index = stage.channels, index + 1
             self.stages.append(blocks)
 
         self.head = conv(channels, variant.head_channels)
         self.dropout = nn.Dropout(variant.dropout)
-        self.classifier = nn.Linear(variant.head_channels, num_classes) if num_classes else nn.Identity()
+        self.classifier = _classifier(variant.head_channels, num_classes)
         self.apply(_initialize)
         _set_running_variance(self)
-
-    def __setattr__(self, name: str, value) -> None:
-        if name == "classifier" and getattr(self, "weights", None) and value is not getattr(self, name, None):
-            # A new classifier has classes of its own: the old names and accuracy would be lies.
-            self.weights = replace(self.weights, categories=None, top1=None, top5=None, multi_label=False)
-        super().__setattr__(name, value)
 
     def forward_stages(self, x: Tensor) -> list[Tensor]:
         """Feature maps after the stem and after each stage, largest first."""
@@ -90,8 +119,7 @@ class EfficientNet(nn.Module):
         return self.forward_features(x).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = self.embeddings(x)
-        # dropout belongs to the classifier: embeddings stay whole
+        pooled = self.embeddings(x)  # which no dropout touches: it belongs to the classifier
         return pooled if isinstance(self.classifier, nn.Identity) else self.classifier(self.dropout(pooled))
 
     def reset_classifier(self, num_classes: int) -> None:
@@ -104,26 +132,13 @@ class EfficientNet(nn.Module):
             TypeError, ValueError: ``num_classes`` is not an integer of at least 0.
         """
         self.num_classes = positive_int("num_classes", num_classes, 0)
-        example = next(self.head.parameters())
-        layer = nn.Linear(self.variant.head_channels, num_classes) if num_classes else nn.Identity()
+        layer = _classifier(self.variant.head_channels, num_classes)
         _initialize(layer)
         if self.weights and num_classes:
             nn.init.zeros_(layer.weight)
-        self.classifier = layer.to(example.device, example.dtype).train(self.training)
+        self.classifier = layer.to(next(self.head.parameters())).train(self.training)  # device and precision
         if self.weights:
             self.weights = replace(self.weights, num_classes=num_classes)
-
-    @property
-    def gradient_checkpointing(self) -> bool:
-        """Whether each block is computed again in the backward pass, which saves memory; may be set."""
-        return all(stage.gradient_checkpointing for stage in self.stages)
-
-    @gradient_checkpointing.setter
-    def gradient_checkpointing(self, value: bool) -> None:
-        if not isinstance(value, bool):
-            raise TypeError(f"gradient_checkpointing must be True or False, got {value!r:.60}")
-        for stage in self.stages:
-            stage.gradient_checkpointing = value
 
     def preprocess(self, images) -> Tensor:
         """Images as the weights want them; see :class:`Preprocessing`."""
@@ -132,24 +147,6 @@ class EfficientNet(nn.Module):
     def classify(self, images, k: int = 5, preprocessing=None) -> list:
         """The ``k`` likeliest classes of an image, or of each image; see :func:`effnet_lib.classify`."""
         return classify(self, images, k, preprocessing)
-
-    def __prepare_scriptable__(self):
-        raise RuntimeError(
-            "torch.jit.script cannot compile this network, and TorchScript is deprecated in PyTorch: use "
-            "torch.export.export(model, (images,)), or torch.jit.trace(model, images) where TorchScript is needed"
-        )
-
-    def _check(self, x: Tensor) -> None:
-        if isinstance(x, torch.fx.Proxy) or torch.jit.is_tracing():
-            return  # a tracer records what is computed, not what is asked about its input
-        if not isinstance(x, Tensor):
-            raise TypeError(f"expected a tensor of images, got {type(x).__name__}")
-        if not x.is_floating_point():
-            raise TypeError(f"expected images of floating-point numbers, got {x.dtype}: {SCALE_BYTES}")
-        if x.ndim != 4 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"expected images of shape (N, {self.in_channels}, height, width), got {tuple(x.shape)}"
-            )
 
 
 def build_model(
@@ -244,6 +241,10 @@ def build_model(
         loaded.copy_to(model, new_head)
         model.weights = describe(loaded, model, new_head)
     return model
+
+
+def _classifier(features: int, num_classes: int) -> nn.Module:
+    return nn.Linear(features, num_classes) if num_classes else nn.Identity()
 
 
 @torch.no_grad()

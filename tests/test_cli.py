@@ -81,7 +81,7 @@ BAD = [
     (("table", "--variant", "b9"), "did you mean b8"),
     (("table", "--variant", "b0", "--resolution", "31"), "at least 32"),
     (("table", "--variant", "b0", "--resolution", "3.5"), "invalid int"),
-    (("table", "--num-classes", "0"), "num_classes"),
+    (("table", "--num-classes", "-1"), "num_classes"),
     (("table", "--in-channels", "-1"), "in_channels"),
     (("variants", "--family", "v9"), "'v9'"),
     (("summary",), "NAME"),

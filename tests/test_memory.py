@@ -61,8 +61,8 @@ RELU = replace(scale_variant(-4), activation="relu")
         (RELU, 8, 96, {}),
         (scale_variant(-4).with_output_stride(8), 8, 32, {}),
         (scale_variant(-4), 8, 64, {"frozen": True, "classes": 1000}),
-        (scale_variant(-4), 1, 32, {"optimizer": "adamw", "classes": 1000}),
-        (scale_variant(-4), 1, 32, {"optimizer": "rmsprop_tf", "classes": 1000}),
+        (scale_variant(-4), 1, 64, {"optimizer": "adamw", "classes": 1000}),
+        (scale_variant(-4), 1, 64, {"optimizer": "rmsprop_tf", "classes": 1000}),
     ],
 )
 def test_within_15_percent_of_the_real_peak(variant, batch, size, options):
