@@ -204,8 +204,10 @@ def load_data(
     else:
         path = find_tree(config.data)
         data = _load_tree(config, path, data_id or path.resolve().name, manifest, progress, bad, tick)
-    changed = manifest is not None and data.root is not None and data.sha256 != manifest.sha256
-    if changed:
+    kept = manifest is not None and data.root is not None
+    if kept:
+        data = replace(data, skipped=tuple(sorted({*data.skipped, *manifest.skipped})))
+    if changed := kept and data.sha256 != manifest.sha256:
         data = _keep_splits(data, manifest)
     elif config.per_class:
         data = replace(data, train=data.train.take(choose_few(data.train.labels, config.per_class, config.seed)))
@@ -453,7 +455,7 @@ def _keep_splits(data: DataSet, manifest: Manifest) -> DataSet:
     )
     return replace(
         data, **splits, sha256=manifest.sha256, mean=manifest.mean, std=manifest.std, warnings=(*data.warnings, warning),
-        lost=changes.lost, replaced=changes.replaced, skipped=data.skipped,
+        lost=changes.lost, replaced=changes.replaced,
     )  # fmt: skip
 
 

@@ -122,6 +122,7 @@ class _Reader:
         self.ignored, self.foreign, self.links = Counter(), Counter(), 0
         self.warnings: list[str] = []
         self.seen: dict[str, str] = {}  # real path of a folder: where it was seen
+        self.symlinks: list[str] = []  # paths of images that are links
 
     def read(self) -> Tree:
         self.seen[os.path.realpath(self.root)] = str(self.root)
@@ -373,6 +374,8 @@ class _Reader:
                         waiting.append(path)
                 elif _is_image(entry):
                     found.append(str(path))
+                    if entry.is_symlink():
+                        self.symlinks.append(str(path))
                 else:
                     self.pass_over(entry)
         return found
@@ -383,13 +386,13 @@ class _Reader:
 
     def without_copies(self, files: dict[str, list[tuple[int, str]]]) -> dict[str, list[tuple[int, str]]]:
         """Leave out links to files that are there already, real ones before links."""
-        paths = [path for found in files.values() for _, path in found]
-        links = [path for path in paths if os.path.islink(path)]
-        if not links:
+        if not self.symlinks:
             return files
-        there = {os.path.realpath(path) for path in set(paths).difference(links)}
+        links = set(self.symlinks)
+        paths = [path for found in files.values() for _, path in found]
+        there = {os.path.realpath(path) for path in paths if path not in links}
         copies = set()
-        for path in links:
+        for path in filter(links.__contains__, paths):
             real = os.path.realpath(path)
             if real in there:
                 copies.add(path)
