@@ -123,7 +123,7 @@ def _add_train(commands) -> None:
         epilog="Each field of a recipe can be set: --set NAME=VALUE, as often as needed; --print shows them. "
         "A folder of images has one folder for each class, and images in those, at any depth. Class folders may lie in "
         "it alone, or in folders for the splits: train, and val or test or both (usual other names such as Training, "
-        "valid or testing do, in any case). Test images are those of test, or else of val; if there is neither, 15%% of "
+        "valid or testing do, in any case). Test images are those of test, or else of val; if there is neither, 15% of "
         "each class are held out. Validation images are those of val where there is a test folder too, or else a share of "
         "the training images (field validation). Every image is checked before training; on_bad_image says whether one "
         "that cannot be read stops the run or is skipped. "

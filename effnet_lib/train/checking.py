@@ -59,7 +59,11 @@ def check_images(
     if not waiting:
         return bad
     saved = time.monotonic()
-    counting = progress.counting(len(waiting), "images checked") if progress else contextlib.nullcontext(lambda n: None)
+    counting = (
+        progress.counting(len(waiting), "images checked")
+        if progress
+        else contextlib.nullcontext(lambda n: None)
+    )
     # Each read silences Pillow's warnings, which is no matter of one thread: what was before comes back here.
     with counting as count, warnings.catch_warnings(), ThreadPoolExecutor(min(16, count_cores())) as pool:
         try:

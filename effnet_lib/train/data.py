@@ -222,8 +222,10 @@ def load_data(
         path = find_tree(config.data)
         load = load_labelled if (path / LABELS_FILE).exists() else _load_tree
         data = load(config, path, data_id or path.resolve().name, manifest, progress, bad, tick)
-    changed = manifest is not None and data.root is not None and data.sha256 != manifest.sha256
-    if changed:
+    kept = manifest is not None and data.root is not None
+    if kept:
+        data = replace(data, skipped=tuple(sorted({*data.skipped, *manifest.skipped})))
+    if changed := kept and data.sha256 != manifest.sha256:
         data = _keep_splits(data, manifest)
     elif config.per_class:
         data = replace(data, train=data.train.take(choose_few(data.train.labels, config.per_class, config.seed)))
@@ -324,7 +326,9 @@ def _load_tree(
     for part, split in parts.items():
         if emptied := [c for i, c in enumerate(tree.classes) if not (split.labels == i).any()]:
             folder = tree.folders.get(part, root) / emptied[0]
-            raise ConfigError(f"no image in the class folder {shown(folder)} can be read: replace them, or remove the class")
+            raise ConfigError(
+                f"no image in the class folder {shown(folder)} can be read: replace them, or remove the class"
+            )
 
     known, validation = parts["train"], parts["val"] if len(parts) == 3 else None
     if len(parts) == 1:
@@ -409,7 +413,8 @@ def warn_of_skipped(skipped: tuple[str, ...]) -> list[str]:
 def _leave_out(split: Split, root: Path, names: set[str]) -> Split:
     if not names:
         return split
-    return split.take(torch.tensor([i for i, name in enumerate(_names(split, root)) if name not in names], dtype=torch.long))
+    good = [i for i, name in enumerate(_names(split, root)) if name not in names]
+    return split.take(torch.tensor(good, dtype=torch.long))
 
 
 def check_memory(root: Path) -> Path | None:
@@ -473,12 +478,13 @@ def _keep_splits(data: DataSet, manifest: Manifest) -> DataSet:
             tuple(paths[i] for i in indices),
         )
     warning = (
-        f"the data have changed since the run began: {len(changes.lost):,} images are gone (others of their class "
-        f"take their places in training), {len(changes.replaced):,} are others now, {changes.new:,} are new and not used"
+        f"the data have changed since the run began: {len(changes.lost):,} images are gone (others of their "
+        f"class take their places in training), {len(changes.replaced):,} are others now, and {changes.new:,} "
+        "are new and not used"
     )
     return replace(
         data, **splits, sha256=manifest.sha256, mean=manifest.mean, std=manifest.std, warnings=(*data.warnings, warning),
-        lost=changes.lost, replaced=changes.replaced, skipped=data.skipped,
+        lost=changes.lost, replaced=changes.replaced,
     )  # fmt: skip
 
 
@@ -510,7 +516,7 @@ def _read_all(splits: list[Split], storage: str, progress) -> tuple[list[Split] 
     if storage == "stream":
         return None, {}
     total = sum(map(len, splits))
-    out, bad, side = [], {}, None
+    out, bad, first, side = [], {}, "", 0
     counting = progress.counting(total, "images read") if progress else contextlib.nullcontext(lambda n: None)
     with counting as count:
         for split in splits:
@@ -522,13 +528,14 @@ def _read_all(splits: list[Split], storage: str, progress) -> tuple[list[Split] 
                 except (RunError, ValueError) as error:
                     bad[path] = find_fault(path) or str(error)
                     continue
-                side = side or image.width
+                first, side = (first, side) if side else (path, image.width)
                 if image.size != (side, side) or (storage == "auto" and total * 3 * side**2 > MEMORY_LIMIT):
                     if storage == "memory":
                         raise ConfigError(
-                            f"images of one size are read into memory, {side} × {side} pixels as the first one is wide, "
-                            f"and {shown(path)} has {image.width} × {image.height}: make it as large as the others, remove "
-                            "it, or begin a run with storage = stream or auto"
+                            "storage = memory needs square images of one size: "
+                            + (f"{shown(first)} is {side} pixels wide, and " if path != first else "")
+                            + f"{shown(path)} has {image.width} × {image.height}: give it the size of the others, "
+                            "remove it, or begin a run with storage = stream or auto"
                         )
                     return None, {}
                 if images is None:
@@ -537,7 +544,8 @@ def _read_all(splits: list[Split], storage: str, progress) -> tuple[list[Split] 
                 good.append(i)
             if images is None:
                 return None, {}
-            out.append(replace(split, images=images) if len(good) == len(split) else replace(split, images=images).take(torch.tensor(good)))
+            whole = replace(split, images=images)
+            out.append(whole if len(good) == len(split) else whole.take(torch.tensor(good)))
     return out, bad
 
 

@@ -48,6 +48,10 @@ from .sampling import count_labels
 from .tasks import MultiLabel, SingleLabel
 
 
+#: The file in a run's folder that lists images which kept it from starting.
+BAD_IMAGES = "bad_images.txt"
+
+
 def fit(run: "Run") -> None:
     """The training loop: ``run`` from where it stands to its last epoch."""
     seed, size = run.config.seed, run.steps_per_epoch
@@ -692,8 +696,8 @@ def train(
 
     Args:
         config: of the run.
-        output: folder for ``record.json``, ``config.json``, ``log.jsonl``, ``checkpoints/``,
-            ``weights.pt`` and ``weights.safetensors`` (EMA) and the report.
+        output: folder for ``record.json``, ``config.json``, ``files.json.gz`` (the images of a folder and
+            their splits), ``log.jsonl``, ``checkpoints/``, ``weights.pt`` and ``weights.safetensors`` (EMA) and the report.
         resume: go on with the run in ``output``, if there is one; without it, a folder that
             holds a run is refused.
         data_id: a name for the data in the record, in place of the folder's.
@@ -703,6 +707,7 @@ def train(
 
     Raises:
         ConfigError: what was asked for cannot be done.
+        BadImages: files that cannot be read, where ``config.on_bad_image`` is ``stop``.
         RunError: the environment failed; Interrupted after a signal. Checkpoints are whole.
     """
     output = expand(output)
@@ -842,9 +847,10 @@ def load_together(
     except BadImages as error:  # that --resume may go on, and that all of them are named
         if not begun:
             write_atomically(output / "config.json", (config.to_json() + "\n").encode())
-        write_atomically(output / "bad_images.txt", "".join(f"{shown(r)}\n" for r in error.reasons.values()).encode())
-        raise BadImages(f"{error} ({output / 'bad_images.txt'} names all)", error.reasons) from None
+        write_atomically(output / BAD_IMAGES, "".join(f"{shown(r)}\n" for r in error.reasons.values()).encode())
+        raise BadImages(f"{error} ({output / BAD_IMAGES} lists all)", error.reasons) from None
     group.share(data.skipped)
+    (output / BAD_IMAGES).unlink(missing_ok=True)  # of an earlier attempt
     for line in data.found:
         progress.say(line)
     for line in data.warnings:

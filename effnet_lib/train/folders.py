@@ -24,7 +24,19 @@ SPLITS = {
 }
 
 _ROLES = {name: role for role, names in SPLITS.items() for name in names}
-_FILLERS = {"set", "data", "dataset", "split", "folder", "image", "images", "img", "imgs", "photos", "pictures"}
+_FILLERS = {
+    "set",
+    "data",
+    "dataset",
+    "split",
+    "folder",
+    "image",
+    "images",
+    "img",
+    "imgs",
+    "photos",
+    "pictures",
+}
 
 #: What systems and programs put into folders for themselves, in lower case; and all that begins with a dot.
 HIDDEN = {
@@ -33,7 +45,21 @@ HIDDEN = {
 }  # fmt: skip
 
 # Endings of pictures that Pillow cannot read by itself, and first bytes of common ones.
-_FOREIGN = {".heic", ".heif", ".jxl", ".svg", ".pdf", ".eps", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf"}
+_FOREIGN = {
+    ".heic",
+    ".heif",
+    ".jxl",
+    ".svg",
+    ".pdf",
+    ".eps",
+    ".cr2",
+    ".cr3",
+    ".nef",
+    ".arw",
+    ".dng",
+    ".raf",
+    ".orf",
+}
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
@@ -83,10 +109,16 @@ def find_tree(data: str | os.PathLike) -> Path:
     except (OSError, ValueError):  # a name that is too long, or holds a zero byte
         is_file = False
     if is_file:
-        advice = "unpack it and give the folder" if _ending(path.name) in _ARCHIVES else "give the folder of the images"
+        advice = (
+            "unpack it and give the folder"
+            if _ending(path.name) in _ARCHIVES
+            else "give the folder of the images"
+        )
         what = "an archive" if _ending(path.name) in _ARCHIVES else "a file"
         raise ConfigError(f"data must be a folder, and {shown(path)} is {what}: {advice}")
-    return find_folder(data, "digits, cifar10, cifar100 or the path of a folder of images as data", ConfigError)
+    return find_folder(
+        data, "digits, cifar10, cifar100 or the path of a folder of images as data", ConfigError
+    )
 
 
 def read_tree(root: Path) -> Tree:
@@ -109,6 +141,7 @@ class _Reader:
         self.ignored, self.foreign, self.links = Counter(), Counter(), 0
         self.warnings: list[str] = []
         self.seen: dict[str, str] = {}  # real path of a folder: where it was seen
+        self.symlinks: list[str] = []  # paths of images that are links
 
     def read(self) -> Tree:
         self.seen[os.path.realpath(self.root)] = str(self.root)
@@ -139,13 +172,18 @@ class _Reader:
         flat = {name for name in named if self.is_flat(folders[name])}
         others = [name for name in folders if name not in named]
         filled = [name for name in others if self.holds_images(folders[name])]
-        if filled:  # a split has class folders in it: what has pictures right there may be a class of that name
+        if (
+            filled
+        ):  # a split has class folders in it: what has pictures right there may be a class of that name
             flat_tests = sorted(name for name in flat if named[name] == "test")
             if flat_tests and flat == set(named):
                 raise ConfigError(
-                    f"{shown(self.root)} has class folders such as {shown(filled[0])!r}, and the folder {flat_tests[0]!r} "
-                    "with images and no class folders: if that is a class, give it another name; if it holds test "
-                    "images, put a folder for each class into it, and the class folders beside it into a folder train"
+                    f"{shown(self.root)} has class folders such as {shown(filled[0])!r}, and the folder "
+                    f"{flat_tests[0]!r} "
+                    "with images and no class folders: if that is a class, give it another name; if it "
+                    "holds test "
+                    "images, put a folder for each class into it, and the class folders beside it into a "
+                    "folder train"
                 )
             if flat == set(named):
                 for name in sorted(flat):
@@ -159,19 +197,23 @@ class _Reader:
         for name, role in sorted(named.items()):
             if role in splits:
                 raise ConfigError(
-                    f"{shown(self.root)} has two folders for one split, {splits[role].name!r} and {name!r}: leave one"
+                    f"{shown(self.root)} has two folders for one split, {splits[role].name!r} and "
+                    f"{name!r}: leave one"
                 )
             splits[role] = folders[name]
         splits = {role: splits[role] for role in SPLITS if role in splits}
         if "train" not in splits:
             names = " and ".join(shown(path.name) for path in splits.values())
             raise ConfigError(
-                f"{shown(self.root)} has {names} but no train folder: put the class folders for training into one"
+                f"{shown(self.root)} has {names} but no train folder: put the class folders for training "
+                "into one"
             )
         if filled and len(splits) == 1:
             raise ConfigError(
-                f"{shown(self.root)} has the folder {splits['train'].name!r}, a split's name, beside {shown(filled[0])!r}, "
-                "which holds images too: if both are classes, give the first another name; if not, move the second elsewhere"
+                f"{shown(self.root)} has the folder {splits['train'].name!r}, a split's name, beside "
+                f"{shown(filled[0])!r}, "
+                "which holds images too: if both are classes, give the first another name; if not, move "
+                "the second elsewhere"
             )
         self.own(splits)
         self.count_ignored(self.root)
@@ -181,7 +223,8 @@ class _Reader:
             self.loose(self.root, pictures)
         if filled:
             self.warnings.append(
-                f"not read: {_names(filled)} in {shown(self.root)}, which no split is called (train, val, test)"
+                f"not read: {_names(filled)} in {shown(self.root)}, which no split is called (train, val, "
+                "test)"
             )
         return splits
 
@@ -198,7 +241,8 @@ class _Reader:
         for roles in (nested, *flat.values()):
             if len(roles) > 1 and "train" in roles:
                 raise ConfigError(
-                    f"{_names(roles[role] for role in SPLITS if role in roles)} in {shown(self.root)} look like splits: call them train, val and test, "
+                    f"{_names(roles[role] for role in SPLITS if role in roles)} in {shown(self.root)} look "
+                    "like splits: call them train, val and test, "
                     "and put one folder per class into each"
                 )
 
@@ -209,17 +253,24 @@ class _Reader:
         if not found:
             if pictures:
                 raise ConfigError(
-                    f"{shown(folder)} has no class folders, and {pictures:,} images: put the images of each class into a "
-                    "folder with the name of the class, or move the images elsewhere if their classes are unknown"
+                    f"{shown(folder)} has no class folders, and {pictures:,} images: put the images of "
+                    "each class into a "
+                    "folder with the name of the class, or move the images elsewhere if their classes are "
+                    "unknown"
                 )
             packed = [entry.name for entry in _entries(folder) if _ending(entry.name) in _ARCHIVES]
             raise ConfigError(
                 f"{shown(folder)} has no class folders: "
-                + (f"unpack {shown(packed[0])} first" if packed else "put a folder with images there for each class")
+                + (
+                    f"unpack {shown(packed[0])} first"
+                    if packed
+                    else "put a folder with images there for each class"
+                )
             )
         if unreadable := [name for name in found if not _is_text(name)]:
             raise ConfigError(
-                f"the class folder {shown(unreadable[0])!r} in {shown(folder)} has a name that is no UTF-8: rename it"
+                f"the class folder {shown(unreadable[0])!r} in {shown(folder)} has a name that is no "
+                "UTF-8: rename it"
             )
         if pictures:
             self.loose(folder, pictures)
@@ -232,7 +283,8 @@ class _Reader:
             real = os.path.realpath(path)
             if real in self.seen or self.is_above(real):
                 raise ConfigError(
-                    f"{shown(path)} leads to {shown(self.seen.get(real, real))}, which is read already: remove the link"
+                    f"{shown(path)} leads to {shown(self.seen.get(real, real))}, which is read already: "
+                    "remove the link"
                 )
             self.seen[real] = str(path)
 
@@ -242,12 +294,14 @@ class _Reader:
         for name in missing:
             if near := [other for other in extra if other.casefold() == name.casefold()]:
                 raise ConfigError(
-                    f"{shown(folder)} has the class folder {shown(near[0])!r}, which the training images spell "
+                    f"{shown(folder)} has the class folder {shown(near[0])!r}, which the training images "
+                    "spell "
                     f"{shown(name)!r}: give both one name"
                 )
         if missing:
             raise ConfigError(
-                f"{shown(folder)} lacks the class folder {shown(missing[0])!r}, which the training images have: "
+                f"{shown(folder)} lacks the class folder {shown(missing[0])!r}, which the training images "
+                "have: "
                 "every split needs all classes"
             )
         if extra:
@@ -262,7 +316,11 @@ class _Reader:
         deeper = not splits and self.is_tree(inside)
         raise ConfigError(
             f"at least two classes are needed, and {shown(folder)} has one folder, {shown(classes[0])!r}"
-            + (f": if the classes are inside, give {shown(inside)} as data" if deeper else ": add another class folder")
+            + (
+                f": if the classes are inside, give {shown(inside)} as data"
+                if deeper
+                else ": add another class folder"
+            )
         )
 
     def alike(self, classes: tuple[str, ...]) -> None:
@@ -271,7 +329,9 @@ class _Reader:
         for name in classes:
             other = first.setdefault(name.casefold(), name)
             if other != name:
-                self.warnings.append(f"the classes {shown(other)!r} and {shown(name)!r} differ in case alone, and are two")
+                self.warnings.append(
+                    f"the classes {shown(other)!r} and {shown(name)!r} differ in case alone, and are two"
+                )
 
     def all_filled(self, folder: Path, classes: tuple[str, ...], found: list[tuple[int, str]]) -> None:
         filled = {label for label, _ in found}
@@ -303,13 +363,17 @@ class _Reader:
     def holds_images(self, folder: Path) -> bool:
         """Whether an image lies somewhere below; links are not followed."""
         folders, pictures = self.look_into(folder)
-        return pictures > 0 or any(not path.is_symlink() and self.holds_images(path) for path in folders.values())
+        return pictures > 0 or any(
+            not path.is_symlink() and self.holds_images(path) for path in folders.values()
+        )
 
     def is_tree(self, folder: Path) -> bool:
         return len(self.look_into(folder)[0]) > 1
 
     def loose(self, folder: Path, pictures: int) -> None:
-        self.warnings.append(f"not read: {_count(pictures, 'image')} in {shown(folder)} outside the class folders")
+        self.warnings.append(
+            f"not read: {_count(pictures, 'image')} in {shown(folder)} outside the class folders"
+        )
 
     def count_ignored(self, folder: Path) -> None:
         """Count what lies beside the class folders."""
@@ -325,7 +389,9 @@ class _Reader:
         if ending in _FOREIGN or _looks_like_image(entry):
             self.foreign[ending or "files without an ending"] += 1
 
-    def walk(self, classes: tuple[str, ...], tops: dict[str, dict[str, Path]]) -> dict[str, list[tuple[int, str]]]:
+    def walk(
+        self, classes: tuple[str, ...], tops: dict[str, dict[str, Path]]
+    ) -> dict[str, list[tuple[int, str]]]:
         """Label and path of each image of each split: first all that lies there, then where links lead."""
         places = [(part, label, tops[part][name]) for part in tops for label, name in enumerate(classes)]
         links: list[list[Path]] = [[] for _ in places]
@@ -360,6 +426,8 @@ class _Reader:
                         waiting.append(path)
                 elif _is_image(entry):
                     found.append(str(path))
+                    if entry.is_symlink():
+                        self.symlinks.append(str(path))
                 else:
                     self.pass_over(entry)
         return found
@@ -370,27 +438,35 @@ class _Reader:
 
     def without_copies(self, files: dict[str, list[tuple[int, str]]]) -> dict[str, list[tuple[int, str]]]:
         """Leave out links to files that are there already, real ones before links."""
-        paths = [path for found in files.values() for _, path in found]
-        links = [path for path in paths if os.path.islink(path)]
-        if not links:
+        if not self.symlinks:
             return files
-        there = {os.path.realpath(path) for path in set(paths).difference(links)}
+        links = set(self.symlinks)
+        paths = [path for found in files.values() for _, path in found]
+        there = {os.path.realpath(path) for path in paths if path not in links}
         copies = set()
-        for path in links:
+        for path in filter(links.__contains__, paths):
             real = os.path.realpath(path)
             if real in there:
                 copies.add(path)
             there.add(real)
         self.links += len(copies)
-        return {part: [(label, path) for label, path in found if path not in copies] for part, found in files.items()}
+        return {
+            part: [(label, path) for label, path in found if path not in copies]
+            for part, found in files.items()
+        }
 
     # What was found
 
     def describe(self, tree: Tree) -> list[str]:
         total = sum(map(len, tree.files.values()))
-        lines = [f"{shown(self.root)}: {_count(total, 'image')} in {len(tree.classes)} classes ({_names(tree.classes)})"]
+        lines = [
+            f"{shown(self.root)}: {_count(total, 'image')} in {len(tree.classes)} classes "
+            f"({_names(tree.classes)})"
+        ]
         if tree.folders:
-            parts = [f"{shown(folder.name)}/ {len(tree.files[part]):,}" for part, folder in tree.folders.items()]
+            parts = [
+                f"{shown(folder.name)}/ {len(tree.files[part]):,}" for part, folder in tree.folders.items()
+            ]
             lines[0] += "; " + ", ".join(parts)
         if rest := self.summary():
             lines.append(f"not read: {rest}")
@@ -411,7 +487,8 @@ class _Reader:
             return []
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.foreign.items()))
         return [
-            f"not read, though they look like images: {kinds}. Convert them to JPEG or PNG, or give the names an ending "
+            f"not read, though they look like images: {kinds}. Convert them to JPEG or PNG, or give the "
+            "names an ending "
             "such as .jpg, to train on them"
         ]
 
@@ -430,7 +507,9 @@ def _entries(folder: Path) -> list[os.DirEntry]:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise RunError(f"the folder {shown(folder)} cannot be read: {error.strerror}: check its permissions") from None
+        raise RunError(
+            f"the folder {shown(folder)} cannot be read: {error.strerror}: check its permissions"
+        ) from None
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

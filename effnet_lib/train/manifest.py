@@ -84,7 +84,8 @@ def read_manifest(path: Path) -> Manifest | None:
     except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
         raise RunError(
-            f"{shown(path)} cannot be read ({reason}): remove it; the run then goes on if its data are as they were"
+            f"{shown(path)} cannot be read ({reason}): remove it; the run then goes on if its data are as "
+            "they were"
         ) from None
 
 
@@ -110,13 +111,17 @@ def reconcile(manifest: Manifest, present: dict[str, str], classes: tuple[str, .
     if classes != manifest.classes:
         what = f"it was begun with {len(manifest.classes)} classes, and there are {len(classes)}, or under other names"
     if classes != manifest.classes or 2 * len(lost) > len(rows) or len(replaced) > max(3, len(rows) / 10):
-        raise ConfigError(f"the data have changed: {what}. Give the run its data back, or begin another with a new --output")
+        raise ConfigError(
+            f"the data have changed: {what}. Give the run its data back, or begin another with a new --output"
+        )
     use: dict[str, list[tuple[Label, str]]] = {}
     for part in SPLITS:
         there = [(label, name) for name, label, _ in manifest.splits[part] if name in present]
         use[part] = there if part != "train" else _fill(manifest, present)
         if not use[part]:
-            raise ConfigError(f"the data have changed: no {part} image is left. Begin another run with a new --output")
+            raise ConfigError(
+                f"the data have changed: no {part} image is left. Begin another run with a new --output"
+            )
     return Changes(use, lost, replaced, new)
 
 

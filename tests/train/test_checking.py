@@ -24,7 +24,9 @@ HARMS = {
     "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_bytes(b"<html>404</html>"),
     "broken link": lambda path: (path.unlink(), path.symlink_to("nowhere.png")),
-    "a program": lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\n"),
+    "a program": lambda path: path.write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\n"
+    ),
 }
 harms = pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS.keys())
 
@@ -57,7 +59,10 @@ def test_every_bad_image_is_found(tmp_path, harm):
         harm(path)
     bad = check_images(map(str, paths))
     assert list(bad) == [str(paths[3]), str(paths[-1])]
-    assert all(path.name in reason and "\n" not in reason for path, reason in zip((paths[3], paths[-1]), bad.values()))
+    assert all(
+        path.name in reason and "\n" not in reason
+        for path, reason in zip((paths[3], paths[-1]), bad.values())
+    )
 
 
 def test_what_was_found_good_is_not_read_again_until_it_changes(tmp_path, monkeypatch):
@@ -144,15 +149,25 @@ def test_progress_is_shown_where_it_takes_long(tmp_path, capsys):
     ("truncated", "memory", 0, "train"), ("truncated", "stream", 0, "test"), ("truncated", "stream", 2, "test"),
     ("broken link", "memory", 0, "test"), ("broken link", "stream", 0, "train"), ("text", "stream", 0, "train"),
 ])  # fmt: skip
-def test_a_bad_image_stops_a_run_before_it_begins_and_the_advice_works(tmp_path, capsys, harm, storage, workers, part):
+def test_a_bad_image_stops_a_run_before_it_begins_and_the_advice_works(
+    tmp_path, capsys, harm, storage, workers, part
+):
     tree = make_tree(tmp_path / "data")
     file = files_of(tree, part)[2]
     HARMS[harm](file)
     arguments = save(tree, tmp_path, storage=storage, workers=workers, epochs=1)
     assert main(arguments) == 1
     out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and f"the image {file} cannot be read" in err and "on_bad_image=skip" in err
-    assert not list((tmp_path / "run").rglob("*.pt")) and file.name in (tmp_path / "run" / "bad_images.txt").read_text()
+    assert (
+        out == ""
+        and err.count("\n") == 1
+        and f"the image {file} cannot be read" in err
+        and "on_bad_image=skip" in err
+    )
+    assert (
+        not list((tmp_path / "run").rglob("*.pt"))
+        and file.name in (tmp_path / "run" / "bad_images.txt").read_text()
+    )
     file.unlink()
     assert main(["train", "--resume", "--output", str(tmp_path / "run"), "--quiet"]) == 0
     record = json.loads((tmp_path / "run" / "record.json").read_text())
@@ -175,7 +190,9 @@ def test_skipping_is_as_if_the_files_were_not_there(tmp_path, capsys, storage, w
     assert skipped.pop("skipped") == {"count": 3, "names": ["dark/001.png", "dark/007.png", "light/000.png"]}
     for file in bad:
         file.unlink()
-    removed = train(tiny_config(tree, storage=storage, workers=workers, epochs=1), tmp_path / "again", quiet=True)
+    removed = train(
+        tiny_config(tree, storage=storage, workers=workers, epochs=1), tmp_path / "again", quiet=True
+    )
     assert removed["dataset"] == skipped
     one, two = (torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("run", "again"))
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -204,7 +221,9 @@ def test_two_processes_skip_the_same(tmp_path):
     config = tiny_config(tree, storage="stream", on_bad_image="skip", epochs=1)
     finish_together(config, tmp_path / "run", 2)
     record = json.loads((tmp_path / "run" / "record.json").read_text())
-    assert record["dataset"]["skipped"]["names"] == ["train/dark/000.png"] and record["device"]["processes"] == 2
+    assert (
+        record["dataset"]["skipped"]["names"] == ["train/dark/000.png"] and record["device"]["processes"] == 2
+    )
 
 
 # While a run lasts
@@ -232,7 +251,9 @@ def whole(tmp_path_factory):
     return tree, config, folder / "run"
 
 
-@pytest.mark.parametrize("part, workers", [("train", 0), ("train", 2), ("val", 0), ("val", 2), ("test", 0), ("test", 2)])
+@pytest.mark.parametrize(
+    "part, workers", [("train", 0), ("train", 2), ("val", 0), ("val", 2), ("test", 0), ("test", 2)]
+)
 def test_an_image_that_goes_bad_loses_nothing(whole, tmp_path, part, workers):
     """Put back, the run ends with the bits of one that nothing befell; the weights are there before the test."""
     original, config, reference = whole
@@ -252,7 +273,10 @@ def test_an_image_that_goes_bad_loses_nothing(whole, tmp_path, part, workers):
     assert_same(reference, tmp_path / "run")
 
 
-@pytest.mark.parametrize("part, way", [(part, way) for part in ("train", "val", "test") for way in ("remove", "replace", "skip", "rename")])
+@pytest.mark.parametrize(
+    "part, way",
+    [(part, way) for part in ("train", "val", "test") for way in ("remove", "replace", "skip", "rename")],
+)
 def test_what_is_advised_works(whole, tmp_path, part, way, capsys):
     original, config, _ = whole
     tree = Path(shutil.copytree(original, tmp_path / "data"))
@@ -262,7 +286,9 @@ def test_what_is_advised_works(whole, tmp_path, part, way, capsys):
     extra, what = [], "lost"
     if way == "skip":
         extra = ["--set", "on_bad_image=skip"]
-        assert main(["train", "--resume", "--output", str(tmp_path / "run"), "--quiet"]) == 1  # stop still means stop
+        assert (
+            main(["train", "--resume", "--output", str(tmp_path / "run"), "--quiet"]) == 1
+        )  # stop still means stop
         capsys.readouterr()
     elif way == "replace":
         what = "replaced"
@@ -270,8 +296,12 @@ def test_what_is_advised_works(whole, tmp_path, part, way, capsys):
     else:
         file.unlink()
         if way == "rename":
-            Image.new("RGB", (20, 30)).save(file.with_suffix(".jpg"))  # a picture that the run did not begin with
-    assert main(["train", "--resume", "--output", str(tmp_path / "run"), "--quiet", *extra]) == 0, capsys.readouterr().err
+            Image.new("RGB", (20, 30)).save(
+                file.with_suffix(".jpg")
+            )  # a picture that the run did not begin with
+    assert main(["train", "--resume", "--output", str(tmp_path / "run"), "--quiet", *extra]) == 0, (
+        capsys.readouterr().err
+    )
     assert "the data have changed since the run began" in capsys.readouterr().err
     data = json.loads((tmp_path / "run" / "record.json").read_text())["dataset"]
     assert data[what] == {"count": 1, "names": [file.relative_to(tree).as_posix()]}
@@ -307,11 +337,28 @@ def test_held_out_images_are_never_trained_on_after_a_change(tmp_path, storage):
     record = train(config, tmp_path / "run", resume=True, quiet=True)
     assert record["resumed"] == 1 and record["dataset"]["lost"]["count"] == 3
     after = load_data(config, manifest=read_manifest(tmp_path / "run" / NAME))
-    assert len(after.train) == len(before.train) and after.mean == before.mean and after.sha256 == before.sha256
+    assert (
+        len(after.train) == len(before.train) and after.mean == before.mean and after.sha256 == before.sha256
+    )
     for part in ("train", "validation", "test"):
         assert set(getattr(after, part).paths) == set(getattr(before, part).paths) - set(gone)
     fresh = load_data(config)
     assert set(fresh.train.paths) & set(before.test.paths)  # the test would tell
+
+
+def test_a_run_in_memory_goes_on_in_memory(tmp_path):
+    """A replacement of another size does not fit; the advice does."""
+    tree = make_tree(tmp_path / "data", [("train", 24), ("test", 6)])
+    config = tiny_config(tree, epochs=2)
+    train(config, tmp_path / "run", quiet=True)
+    (tmp_path / "run" / "record.json").unlink()
+    file = files_of(tree)[3]
+    Image.new("RGB", (20, 30)).save(file)
+    with pytest.raises(ConfigError, match=f"needs square images of one size: .*{file} has 20 × 30: give it the size"):
+        train(config, tmp_path / "run", resume=True, quiet=True)
+    Image.new("RGB", (16, 16)).save(file)
+    record = train(config, tmp_path / "run", resume=True, quiet=True)
+    assert record["dataset"]["replaced"]["names"] == ["train/dark/003.png"]
 
 
 def test_other_data_are_refused_and_what_is_said_works(whole, tmp_path):
@@ -348,7 +395,9 @@ def without(*names, **others):
 ])  # fmt: skip
 def test_another_of_the_class_takes_the_place_of_an_image_that_is_gone(present, train, lost, replaced, new):
     changes = reconcile(BEGUN, present, ("a", "b"))
-    assert [name for _, name in changes.rows["train"]] == train and [label for label, _ in changes.rows["train"]] == [0, 1, 0, 0, 1]
+    assert [name for _, name in changes.rows["train"]] == train and [
+        label for label, _ in changes.rows["train"]
+    ] == [0, 1, 0, 0, 1]
     assert changes.rows["validation"] == [(0, "a4"), (1, "b3")]
     assert (changes.lost, changes.replaced, changes.new) == (lost, replaced, new)
 

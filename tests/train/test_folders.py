@@ -32,14 +32,43 @@ def counts(tree):
     return {part: len(files) for part, files in tree.files.items()}
 
 
-@pytest.mark.parametrize("train", ["train", "Train", "TRAINING", "trn", "training_set", "train-images", "Train2017", "trainset", "trainImages"])
+@pytest.mark.parametrize(
+    "train",
+    [
+        "train",
+        "Train",
+        "TRAINING",
+        "trn",
+        "training_set",
+        "train-images",
+        "Train2017",
+        "trainset",
+        "trainImages",
+    ],
+)
 @pytest.mark.parametrize("other, role", [("Test", "test"), ("testing", "test"), ("tst", "test"), ("test_set", "test"), ("Evaluation", "test"),
                                          ("validation", "val"), ("VALID", "val"), ("dev", "val"), ("val2017", "val")])  # fmt: skip
 def test_usual_names_of_splits(train, other, role):
     assert (split_of(train), split_of(other)) == ("train", role)
 
 
-@pytest.mark.parametrize("name", ["cats", "contest", "strain", "invalid", "train_station", "testudo", "latest", "data", "images", "1", "", "évaluation"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cats",
+        "contest",
+        "strain",
+        "invalid",
+        "train_station",
+        "testudo",
+        "latest",
+        "data",
+        "images",
+        "1",
+        "",
+        "évaluation",
+    ],
+)
 def test_other_names_are_no_splits(name):
     assert split_of(name) is None
 
@@ -76,7 +105,9 @@ def test_training_images_alone_are_split_as_classes_alone(tmp_path, storage):
     one, two = (load_data(tiny_config(tmp_path / name, storage=storage)) for name in ("one", "two"))
     assert [len(s) for s in (one.train, one.validation, one.test)] == [30, 4, 6]
     for part in ("train", "validation", "test"):
-        strip = [[os.sep.join(p.split(os.sep)[-2:]) for p in getattr(data, part).paths] for data in (one, two)]
+        strip = [
+            [os.sep.join(p.split(os.sep)[-2:]) for p in getattr(data, part).paths] for data in (one, two)
+        ]
         assert strip[0] == strip[1]
     assert "15% of each class are held out to test; 10% of each class" in one.found[-1] == two.found[-1]
 
@@ -89,12 +120,18 @@ REFUSED = [
     (("train/a", "train/b", "valid"), "valid has no class folders, and 3 images"),
     (("train/a", "train/b", "test/"), "test has no class folders: put a folder"),
     (("train/a", "train/b", "test/a"), "lacks the class folder 'b', which the training images have"),
-    (("train/a", "train/b", "test/a", "test/b", "test/c"), "has the class folder 'c', which the training images lack"),
+    (
+        ("train/a", "train/b", "test/a", "test/b", "test/c"),
+        "has the class folder 'c', which the training images lack",
+    ),
     (("train/A", "train/b", "test/a", "test/b"), "'a', which the training images spell 'A'"),
     (("a", "b", "test"), "the folder 'test' with images and no class folders"),
     (("a", "b", "test/a", "test/b"), "has test but no train folder"),
     (("a", "b", "train/a", "train/b"), "the folder 'train', a split's name, beside 'a'"),
-    (("seg_train/a", "seg_train/b", "seg_test/a", "seg_test/b"), "look like splits: call them train, val and test"),
+    (
+        ("seg_train/a", "seg_train/b", "seg_test/a", "seg_test/b"),
+        "look like splits: call them train, val and test",
+    ),
     (("my_train/x/a", "my_valid/x/a"), "my_train, my_valid in .* look like splits"),
     (("trainA", "trainB", "testA", "testB"), "trainA, testA in .* look like splits"),
     (("a", "b/"), "the class folder .*/b holds no images"),
@@ -115,7 +152,15 @@ def test_folders_that_cannot_be_understood(tmp_path, places, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("names", [("bus", "car", "train"), ("valid", "invalid"), ("train_station", "test_tube"), ("Test tube", "dev board", "cat")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("bus", "car", "train"),
+        ("valid", "invalid"),
+        ("train_station", "test_tube"),
+        ("Test tube", "dev board", "cat"),
+    ],
+)
 def test_classes_that_are_called_like_splits(tmp_path, names):
     tree = read_tree(make(tmp_path, *names))
     assert tree.classes == tuple(sorted(names)) and not tree.folders
@@ -147,11 +192,33 @@ def test_what_is_hidden_is_passed_over(tmp_path, layout, name):
 
 
 def test_every_ending_that_pillow_reads_counts(tmp_path):
-    readable = ("png", "jpg", "jpeg", "jpe", "jfif", "gif", "bmp", "webp", "tif", "tiff", "ppm", "pgm", "pbm", "tga", "jp2", "ico", "qoi", "PNG", "JpG")
+    readable = (
+        "png",
+        "jpg",
+        "jpeg",
+        "jpe",
+        "jfif",
+        "gif",
+        "bmp",
+        "webp",
+        "tif",
+        "tiff",
+        "ppm",
+        "pgm",
+        "pbm",
+        "tga",
+        "jp2",
+        "ico",
+        "qoi",
+        "PNG",
+        "JpG",
+    )
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         for i, ending in enumerate(readable):
-            (tmp_path / name / f"picture {i}.{ending}").write_bytes(b"")  # whether it can be read is not asked here
+            (tmp_path / name / f"picture {i}.{ending}").write_bytes(
+                b""
+            )  # whether it can be read is not asked here
     tree = read_tree(tmp_path)
     assert counts(tree) == {"train": 2 * len(readable)} and len(tree.found) == 1
     assert not {".pdf", ".eps", ".ps", ".wmf", ".mpg", ".h5", ".txt", ".zip"} & image_endings()
@@ -257,12 +324,24 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
         read_tree(root)
 
 
-@pytest.mark.parametrize("name, advice", [("photos.zip", "an archive: unpack it"), ("photos.tar.gz", "an archive: unpack it"), ("list.csv", "a file: give the folder")])
+@pytest.mark.parametrize(
+    "name, advice",
+    [
+        ("photos.zip", "an archive: unpack it"),
+        ("photos.tar.gz", "an archive: unpack it"),
+        ("list.csv", "a file: give the folder"),
+    ],
+)
 def test_a_file_in_place_of_a_folder(tmp_path, capsys, name, advice):
     (tmp_path / name).write_bytes(b"PK")
     with pytest.raises(ConfigError, match=advice):
         find_tree(tmp_path / name)
-    assert main(["train", "--recipe", "cifar", "--data", str(tmp_path / name), "--output", str(tmp_path / "run")]) == 2
+    assert (
+        main(
+            ["train", "--recipe", "cifar", "--data", str(tmp_path / name), "--output", str(tmp_path / "run")]
+        )
+        == 2
+    )
     assert advice in capsys.readouterr().err
 
 
@@ -272,7 +351,9 @@ def test_an_archive_that_was_not_unpacked(tmp_path):
         read_tree(tmp_path)
     make(tmp_path, "a", "b/")
     (tmp_path / "b" / "b.zip").write_bytes(b"PK")
-    with pytest.raises(ConfigError, match=r"b holds no images that can be read \(there are 1 .zip\): unpack what is packed"):
+    with pytest.raises(
+        ConfigError, match=r"b holds no images that can be read \(there are 1 .zip\): unpack what is packed"
+    ):
         read_tree(tmp_path)
 
 
@@ -298,7 +379,10 @@ def test_the_hash_of_a_plain_tree(tmp_path, monkeypatch):
         for name in ("b", "A", "c d"):
             (tmp_path / split / name / "sub").mkdir(parents=True)
             for i in range(count):
-                Image.new("RGB", (1, 1)).save(tmp_path / split / name / ("sub" if i == 1 else "") / f"{i}.{'PnG' if i else 'bmp'}", format="BMP")
+                Image.new("RGB", (1, 1)).save(
+                    tmp_path / split / name / ("sub" if i == 1 else "") / f"{i}.{'PnG' if i else 'bmp'}",
+                    format="BMP",
+                )
     data = load_data(tiny_config(tmp_path, storage="stream", validation=0.3))
     assert data.sha256 == "903faf93be0928097d4cdb1637e720c875e2b8aefbca7433fb8d2f3fcea0aad0"
 
@@ -311,7 +395,9 @@ def test_small_classes_stay_for_training_and_it_is_said(tmp_path, storage):
     for name, count in (("a", 40), ("b", 1), ("c", 3), ("d", 2)):
         fill(tmp_path / name, count, "png")
     data = load_data(tiny_config(tmp_path, storage=storage))
-    shares = [getattr(data, part).labels.bincount(minlength=4).tolist() for part in ("train", "validation", "test")]
+    shares = [
+        getattr(data, part).labels.bincount(minlength=4).tolist() for part in ("train", "validation", "test")
+    ]
     assert shares == [[31, 1, 1, 1], [3, 0, 1, 0], [6, 0, 1, 1]]
     assert data.warnings == (
         "too few images in b, d: all of them stay for training, and none is validated",
@@ -343,5 +429,7 @@ def test_what_was_found_is_said_before_training(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("d: 44 images in 2 classes (a, b); Training/ 40, Testing/ 4")
     assert lines[1] == "not read: 1 .txt, 1 hidden"
-    assert lines[2] == "Testing/ is to test; 10% of each class are held out of the training images to validate"
+    assert (
+        lines[2] == "Testing/ is to test; 10% of each class are held out of the training images to validate"
+    )
     assert "36 images to train, 4 to validate, 4 to test" in lines[3]
