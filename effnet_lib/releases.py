@@ -9,6 +9,7 @@ Three sources are known by name. Figures come from the source itself, not from t
 """
 
 import contextlib
+import errno
 import hashlib
 import http.client
 import os
@@ -469,6 +470,10 @@ def _lite(rest: str, variant: Variant | None) -> Release:
 # Downloads
 
 
+# What a disk says, and no network.
+_LOCAL = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.ENOTDIR, errno.EEXIST}
+
+
 def weights_folder() -> Path:
     """Where downloaded weights are kept: PyTorch's own cache (``$TORCH_HOME/hub/checkpoints``)."""
     import torch
@@ -504,6 +509,11 @@ def download(url: str, sha256: str | None = None) -> Path:
             )
         os.replace(aside, path)
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if getattr(error, "errno", None) in _LOCAL:
+            raise DownloadError(
+                f"cannot keep {url} in {folder}: {_reason(error)}. Say where there is room that can be "
+                f"written to (TORCH_HOME=/path), or get the file some other way and put it at {path}"
+            ) from None
         raise DownloadError(
             f"cannot download {url}: {_reason(error)}. Check the network and try again, or get the file "
             f"some other way and put it at {path}"

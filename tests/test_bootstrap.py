@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import bootstrap
+from tools import bootstrap, processes
 
 ROOT = Path(__file__).parents[1]
 
@@ -186,3 +186,25 @@ def test_a_browser_that_does_not_start_is_passed_over(commands):
     path = f"{commands}{os.pathsep}{os.environ['PATH']}"
     done = find_browser(commands, PATH=path)
     assert done.stdout.strip() == f"Browser tests use {commands / 'google-chrome'}"
+
+
+# How many tests at once ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cores, gigabytes, count", [(4, 64, 4), (4, 3.5, 1), (8, 7, 3), (1, 64, 1), (2, 0.5, 1), (3, None, 3)])
+def test_tests_run_side_by_side_as_far_as_memory_goes(cores, gigabytes, count):
+    assert processes.workers(cores, gigabytes and int(gigabytes * 1024**3)) == count
+
+
+@pytest.mark.parametrize("limits, expected", [
+    ({}, None),
+    ({"proc/meminfo": "MemTotal: 9 kB\nMemAvailable:  5 kB\n"}, 5 * 1024),
+    ({"proc/meminfo": "MemAvailable: 5 kB", "sys/fs/cgroup/memory.max": "max\n"}, 5 * 1024),
+    ({"proc/meminfo": "MemAvailable: 5 kB", "sys/fs/cgroup/memory.max": "4096\n"}, 4096),
+    ({"proc/meminfo": "MemAvailable: 5 kB", "sys/fs/cgroup/memory/memory.limit_in_bytes": "2048\n"}, 2048),
+])  # fmt: skip
+def test_the_memory_that_is_free(tmp_path, limits, expected):
+    for name, text in limits.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert processes.free_memory(tmp_path) == expected

@@ -167,17 +167,20 @@ def test_a_cache_that_cannot_be_written(server, monkeypatch, tmp_path):
     server("whole")
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))
-    with pytest.raises(DownloadError, match="Not a directory|File exists"):
+    with pytest.raises(DownloadError, match="cannot keep .*: (Not a directory|File exists). .*TORCH_HOME"):
         build_model("b0", weights="torchvision")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(releases.os, "replace", full)
-    with pytest.raises(DownloadError, match="No space left on device"):
-        build_model("b0", weights="torchvision")
+    with monkeypatch.context() as patch:
+        patch.setattr(releases.os, "replace", full)
+        with pytest.raises(DownloadError, match="cannot keep .*: No space left on device. .*TORCH_HOME"):
+            build_model("b0", weights="torchvision")
     assert not list(weights_folder().iterdir())
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "room"))
+    build_model("b0", weights="torchvision")  # as the message advises
 
 
 def test_a_released_file_by_its_path_is_recognised(server, reference, tmp_path):

@@ -27,7 +27,7 @@ ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII")
 STYLE = """
 @page { size: A4; }
 .bd-article h1:not(:has(+ .title-page)) { break-before: page; margin-top: 0; }
-.print-part { break-before: page; margin: 0 0 1rem; font-family: system-ui, sans-serif; letter-spacing: 0.06em; color: #444; }
+.print-part { break-before: page; margin: 0 0 1rem; font-family: var(--effnet-font-ui); letter-spacing: 0.06em; color: #444; }
 .bd-article .print-part + h1, .bd-article .print-contents h1 { break-before: auto; }
 .print-contents { break-after: page; }
 .print-contents ol { list-style: none; margin: 0; padding: 0; }

@@ -60,7 +60,8 @@ class Explorer:
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{html.escape(title)}</title>"
             "<style>:root{color-scheme:light dark}@media print{:root{color-scheme:light}}"
-            "body{max-width:54rem;margin:2rem auto;padding:0 1rem;font-family:system-ui,sans-serif}"
+            "body{max-width:54rem;margin:2rem auto;padding:0 1rem;"
+            "font-family:-apple-system,'Segoe UI',Roboto,'Noto Sans','Liberation Sans','effnet DejaVu',system-ui,sans-serif}"
             f"</style></head><body>{self._repr_html_()}</body></html>",
             encoding="utf-8",
         )

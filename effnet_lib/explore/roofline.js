@@ -154,7 +154,7 @@
         this.width = width;
         this.plot.resize(width);
         this.band.resize(width);
-        if (this.rows) this.draw();
+        if (this.rows) this.show(); // the shares too: which of them are labelled hangs on the width
       }).observe(find(".roof-plot"));
     }
 

@@ -167,7 +167,7 @@
       if (width === this.width) return;
       const { epochs, steps, images, total } = this.data;
       this.width = width;
-      this.left = 34;
+      this.left = 38;
       this.reach = width - this.left - 10;
       const tops = [22, 152, 250], highs = [100, 70, 50];
       this.height = 326;

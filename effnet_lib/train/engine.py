@@ -524,7 +524,8 @@ class Run:
             self.save_weights(None if data.multi_label else round(100 * final["test_accuracy"], 3))
             write_report(self.output, record, data.test, predicted, probability, losses)
             text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-            write_atomically(self.output / "record.json", text.encode())
+            # A path in the command may hold bytes that are no text: written as JSON's own escapes.
+            write_atomically(self.output / "record.json", text.encode(errors="backslashreplace"))
         return record
 
 

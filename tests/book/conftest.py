@@ -64,14 +64,23 @@ def server(book):
 
 
 @pytest.fixture(scope="session")
-def browser():
+def driver():
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+def launch(driver, **options):
     from tools.browser import ensure_browser
 
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=ensure_browser(), args=arguments)
-        yield browser
-        browser.close()
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+    return driver.chromium.launch(executable_path=ensure_browser(), args=arguments, **options)
+
+
+@pytest.fixture(scope="session")
+def browser(driver):
+    browser = launch(driver)
+    yield browser
+    browser.close()
 
 
 class Visit:

@@ -1,5 +1,7 @@
 import copy
 import json
+import os
+import sys
 
 import jsonschema
 import pytest
@@ -56,6 +58,18 @@ WRONG = [
     (harm(lambda r: r["final"]["confusion"][0].append(-1)), "must lie between 0"),
     (lambda r: [], "record must be object"),
 ]
+
+
+def test_a_name_that_is_no_text_costs_no_run(tree, tmp_path, monkeypatch, capsys):
+    """An old disk's Latin-1, or a locale that knows ASCII only: the record comes back as it went."""
+    output = tmp_path / os.fsdecode(b"r\xfcn")
+    monkeypatch.setattr(sys, "argv", ["effnet", "train", "--output", str(output)])
+    record = train(tiny_config(tree, epochs=1, warmup_epochs=0), output, quiet=True)
+    assert "\udcfc" in record["command"]
+    assert read_record(output) == record
+    (output / "record.json").read_bytes().decode()  # in UTF-8, whatever the name
+    assert main(["results", str(tmp_path)]) == 0
+    assert capsys.readouterr().out
 
 
 @pytest.mark.parametrize("change, message", WRONG)

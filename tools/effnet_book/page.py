@@ -76,7 +76,8 @@ def trim(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) 
     context["css_files"][:] = []  # styles.py makes them one
     context["preview"] = preview(app, pagename, context, description(doctree))
     # Fetched beside the style sheet, not after it; only what the page is sure to use.
-    fonts = [("stix-two-text-latin-400-normal", "<p>"), ("stix-two-math-book", "<math")]
+    fonts = [("inter-book", ""), ("stix-two-text-latin-400-normal", "<p>"), ("stix-two-math-book", "<math"),
+             ("jetbrains-mono-book", "<code")]  # fmt: skip
     context["fonts"] = [name for name, sign in fonts if doctree and sign in body]
     body = sized(app, body)
     for old, new in ACCESSIBLE.items():
