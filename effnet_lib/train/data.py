@@ -192,7 +192,7 @@ def choose_few(labels: Tensor, per_class: int, seed: int) -> Tensor:
 
 
 def load_data(
-    config: Config, data_id: str | None = None, preprocessing: Preprocessing | None = None, *,
+    config: Config, data_id: str | None = None, preprocessing: Preprocessing | None = None,
     manifest: Manifest | None = None, progress=None, bad: tuple[str, ...] | None = None, tick=None,
 ) -> DataSet:
     """The data set that ``config.data`` names, split by ``config.validation``.

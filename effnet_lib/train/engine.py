@@ -736,6 +736,10 @@ def train(
                 write_atomically(output / "config.json", (config.to_json() + "\n").encode())
                 if state is None and data.root is not None:
                     write_atomically(output / MANIFEST, make_manifest(data).encode())
+            for line in data.found:
+                progress.say(line)
+            for line in data.warnings:
+                progress.warn(line)
             progress.begin(run)
             stop.wait(progress.say)
             with contextlib.closing(run), explaining_memory(config), saving_what_is_done(run):
@@ -836,8 +840,8 @@ def load_together(
     manifest = read_manifest(output / MANIFEST) if begun else None
     preprocessing = source and source.weights.preprocessing
 
-    def load(**arguments) -> DataSet:
-        return load_data(config, data_id, preprocessing, manifest=manifest, progress=progress, **arguments)
+    def load(bad=None, tick=None) -> DataSet:
+        return load_data(config, data_id, preprocessing, manifest, progress, bad, tick)
 
     if not group.is_main:
         while isinstance(bad := group.share(None), str):
@@ -852,10 +856,6 @@ def load_together(
         raise BadImages(f"{error} ({output / BAD_IMAGES} lists all)", error.reasons) from None
     group.share(data.skipped)
     (output / BAD_IMAGES).unlink(missing_ok=True)  # of an earlier attempt
-    for line in data.found:
-        progress.say(line)
-    for line in data.warnings:
-        progress.warn(line)
     return data
 
 
