@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from effnet_book.gates import is_meaningful
 
-LARGEST = 700_000  # bytes, compressed, a page with all it loads but its own pictures
+LARGEST = 300_000  # bytes, compressed, a page with all it loads but its own pictures
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 COMPRESSED = (".woff2", *PICTURES)
 
