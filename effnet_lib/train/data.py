@@ -504,8 +504,7 @@ def read_image(path: str, resize: int | None = None) -> Image.Image:
             check_shape(path, *image.size, resize)
         return image
     except ValueError as error:
-        what = "the image " * str(error).startswith(shown(path)) + str(error)
-        raise RunError(f"{what}: replace or remove it, then go on with --resume") from None
+        raise RunError(describe_bad({path: str(error)}, 1, "replace or remove it, then go on with --resume")) from None
 
 
 def _read_all(splits: list[Split], storage: str, progress) -> tuple[list[Split] | None, dict[str, str]]:

@@ -29,6 +29,7 @@ import contextlib
 import itertools
 import json
 import os
+import time
 from dataclasses import dataclass
 
 import torch
@@ -154,8 +155,12 @@ def join(device: str):
         try:
             with _telling_others(store, rank):
                 yield Group(rank, size, chosen, max(1, local_size))
-        finally:
-            dist.destroy_process_group()
+        except BaseException:
+            dist.destroy_process_group()  # the others notice now, and read why
+            _leave(store, size if rank == 0 else 0)
+            raise
+        dist.destroy_process_group()
+        _leave(store)
 
 
 @contextlib.contextmanager
@@ -181,7 +186,19 @@ def _telling_others(store: dist.Store, rank: int):
         raise
 
 
-_WORD = "effnet_lib/failed"
+_WORD, _LEFT = "effnet_lib/failed", "effnet_lib/left"
+
+#: Seconds in which the first process, which keeps the store, waits for the others to read there why it failed.
+PATIENCE = 10
+
+
+def _leave(store: dist.Store, wait_for: int = 0) -> None:
+    """Say that this process is done with the store; wait until so many are, but not for ever."""
+    with contextlib.suppress(Exception):  # the store may be gone with the process that keeps it
+        left, end = store.add(_LEFT, 1), time.monotonic() + PATIENCE
+        while left < wait_for and time.monotonic() < end:
+            time.sleep(0.05)
+            left = store.add(_LEFT, 0)
 
 
 def _word_of_others(store: dist.Store) -> list | None:

@@ -216,7 +216,7 @@ def test_out_of_memory_says_what_to_try(tree, tmp_path, monkeypatch, error):
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(engine.F, "cross_entropy", fail)
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", fail)
     with pytest.raises(RunError, match="accumulate=2 .*8 images at a time.*--batch-size 8"):
         train(tiny_config(tree), tmp_path / "run", quiet=True)
 
