@@ -13,7 +13,7 @@ import effnet_lib
 
 GROUND = [
     "scaling", "variants", "cost", "bounds", "budget", "naming", "files", "packages", "receptive", "records", "published",
-    "studies", "studies_v2", "train.progressive", "explore",
+    "studies", "studies_v2", "train.progressive", "explore", "live",
 ]  # fmt: skip
 
 
