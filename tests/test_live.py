@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from effnet_lib import build_model, cifar_small, count_cost, get_variant, live_explorer, open_photograph, scale_variant
+from effnet_lib import activation_map, build_model, cifar_small, count_cost, get_variant, live_explorer, open_photograph, scale_variant
 from effnet_lib.live import SCRIPTS, live_files, live_network, worker_source, write_live_files
 from effnet_lib.live.build import BINARIES, HERE, compile_engine
 from effnet_lib.live.pack import pack_network
@@ -145,7 +145,7 @@ class TestLite0:
 
     def test_the_network_is_not_in_the_page_unless_asked_for(self, tmp_path):
         text = live_explorer()._repr_html_()
-        assert len(text) < 300_000 and "text/plain" not in text
+        assert len(text) < 400_000 and "text/plain" not in text
         inline = live_explorer(inline=True)._repr_html_()
         assert inline.count('<script type="text/plain" data-file=') == 2
         page = live_explorer().save(tmp_path / "live.html").read_text("utf-8")
@@ -153,14 +153,21 @@ class TestLite0:
 
     def test_recorded_answers_are_those_of_the_packed_network(self):
         data, packed = live_explorer().data, live_network()
-        for photograph in data["photographs"]:
-            image = packed.model.preprocess(open_photograph(photograph["name"]))
-            with torch.no_grad():
-                probability = packed.model(image).softmax(1)[0]
-            for answer in photograph["answers"]:
-                assert answer["probability"] == pytest.approx(probability[answer["index"]].item(), abs=1e-4)
-                assert len(answer["map"]) == data["grid"] ** 2
-        assert [row[4] for row in data["stages"]] == [row.multiply_adds for row in count_cost("lite0").stages]
+        own = packed.model.weights.preprocessing
+        for side in (96, 224, 320):
+            prepare = replace(own, resize=round(own.resize * side / own.crop), crop=side)
+            for photograph in data["photographs"][:3]:
+                image = prepare(open_photograph(photograph["name"]))
+                with torch.no_grad():
+                    probability = packed.model(image).softmax(1)[0]
+                answers = photograph["answers"][str(side)]
+                assert [answer["probability"] for answer in answers] == pytest.approx(probability.topk(5).values.tolist(), abs=1e-4)
+                expected = activation_map(packed.model, image, answers[1]["index"])[0]
+                shares = torch.tensor(answers[1]["map"]).view(expected.shape) / 100
+                assert torch.allclose(shares, expected / expected.abs().max(), atol=0.0051)
+        for side, costs in data["costs"].items():
+            rows = count_cost(replace(get_variant("lite0"), resolution=int(side))).stages
+            assert costs == [[row.multiply_adds, row.output_resolution] for row in rows]
 
 
 def test_the_worker_is_the_scripts():

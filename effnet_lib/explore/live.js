@@ -36,6 +36,7 @@
             <div class="live-buttons">
               <label class="effnet-button">Your photo<input type="file" accept="image/*" aria-label="Choose a photo of your own"></label>
               <button type="button" class="effnet-button" data-action="camera" aria-pressed="false">Camera</button>
+              <button type="button" class="effnet-button effnet-reset">Reset</button>
             </div>
           </div>
           <div>
@@ -71,9 +72,8 @@
       this.parts = {
         picture: find(".live-view img"), photo: find(".photo"), map: find(".map"), title: find(".live-title"), answers: find(".live-answers"),
         box: find(".live-load"), load: find("[data-action=load]"), progress: find("progress"), camera: find("[data-action=camera]"),
-        maps: find(".live-maps"), tiles: find(".live-maps div"), file: find("input[type=file]"), range: find("input[type=range]"), number: find("input[type=number]"),
+        maps: find(".live-maps"), tiles: find(".live-maps div"), file: find("input[type=file]"),
       };
-      this.parts.range.disabled = this.parts.number.disabled = true;
       this.samples = all("[data-sample]");
       this.rows = all("tr[data-stage]").map((row) => ({
         row, button: row.querySelector("button"), size: row.querySelector("[data-field=size]"),
@@ -91,9 +91,9 @@
         const button = target.closest("button");
         if (button) this.chooseClass(Number(button.closest("li").dataset.rank));
       });
+      find(".effnet-reset").addEventListener("click", () => this.reset());
       this.takeDrops();
-      this.sample(this.data.first);
-      this.showStages(this.data.stages.map((stage) => stage[4]));
+      this.shownName = this.data.first;
     }
 
     // Images that are dropped here, or pasted while the pointer or the focus is here.
@@ -125,6 +125,22 @@
       if (this.pasted) document.addEventListener("paste", this.pasted); // moved to another place
     }
 
+    reset() {
+      this.stop();
+      this.shownName = this.data.first;
+      this.stage = this.chosen = 0;
+      this.answer = this.logits = this.input = undefined;
+      this.dataset.state = "idle";
+      this.parts.maps.hidden = true;
+      this.rows.forEach(({ row, button, time }) => {
+        delete row.dataset.milliseconds;
+        button.setAttribute("aria-pressed", "false");
+        put(time, "");
+        time.style.removeProperty("--share");
+      });
+      this.set(this.defaults);
+    }
+
     // Loading
 
     // A file that comes with this page, or lies in the book's folder. From a disk only a script can be read.
@@ -144,7 +160,7 @@
           progress((got += part.value.length));
         }
         const text = await new Blob(parts).text();
-        return JSON.parse(text.slice(text.indexOf("\n") + 1, text.lastIndexOf(";")));
+        return ((window.EffnetFiles ??= {})[name] = JSON.parse(text.slice(text.indexOf("\n") + 1, text.lastIndexOf(";"))));
       }
       await new Promise((done, fail) => {
         const script = document.createElement("script");
@@ -196,7 +212,6 @@
       signal.throwIfAborted();
       this.engine = engine;
       this.parts.box.hidden = true;
-      this.parts.range.disabled = this.parts.number.disabled = false;
       this.rows.forEach(({ button }) => (button.disabled = false));
       progress.hidden = true;
     }
@@ -226,7 +241,6 @@
       this.parts.box.hidden = false;
       this.parts.progress.hidden = true;
       put(this.parts.load, "Run it here");
-      this.parts.range.disabled = this.parts.number.disabled = true;
       this.rows.forEach(({ button }) => (button.disabled = true));
       if (this.dataset.state !== "error") this.dataset.state = "idle";
     }
@@ -300,8 +314,10 @@
       this.stopCamera();
       this.shownName = name;
       this.note("");
-      if (this.loading) this.wish(this.photograph);
-      else this.showRecord();
+      if (this.loading) return void this.wish(this.photograph);
+      this.answer = undefined;
+      this.showRecord();
+      this.announce();
     }
 
     // The bytes behind a data address, without a request.
@@ -337,18 +353,20 @@
     }
 
     async startCamera() {
+      let loading;
       try {
-        await this.load();
+        await (loading = this.load());
         if (!navigator.mediaDevices?.getUserMedia) throw new Trouble("A camera can be used only on a page from https or this machine.");
         const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, facingMode: "environment" } });
         this.stream = stream;
+        if (this.loading !== loading) return this.stopCamera(); // the reader has turned away meanwhile
         this.video = Object.assign(document.createElement("video"), { srcObject: stream, muted: true, playsInline: true });
         await this.video.play();
         put(this.parts.camera, "Stop the camera");
         this.parts.camera.setAttribute("aria-pressed", "true");
         this.nextFrame();
       } catch (error) {
-        if (error.name === "AbortError") return;
+        if (error.name === "AbortError" || (loading && this.loading !== loading && this.loading)) return;
         const reasons = { NotAllowedError: "The camera was not allowed.", NotFoundError: "There is no camera.", NotReadableError: "The camera is in use elsewhere." };
         this.trouble(error instanceof Trouble ? error : new Trouble(`${reasons[error.name] ?? "The camera cannot be used."} Choose a photo instead.`));
       }
@@ -373,17 +391,23 @@
     // Showing
 
     show() {
-      if (this.worker && this.answer && this.answer.resolution !== this.state.resolution) this.wish();
+      if (this.answer) {
+        if (this.answer.resolution !== this.state.resolution) this.wish();
+      } else this.showRecord();
     }
 
+    // What Python recorded, at the nearest resolution that it recorded.
     showRecord() {
-      const { title, picture, answers } = this.data.photographs.find((p) => p.name === this.shownName);
-      const { grid } = this.data;
+      const { photographs, costs, labels, resolutions: [low, , step] } = this.data;
+      const side = low + step * Math.round((this.state.resolution - low) / step), grid = costs[side].at(-1)[1];
+      const { title, picture, answers } = photographs.find((p) => p.name === this.shownName);
       this.shownTitle = title;
-      this.parts.picture.src = picture;
+      if (this.parts.picture.src !== picture) this.parts.picture.src = picture;
       this.parts.picture.hidden = false;
       this.parts.photo.hidden = true;
-      this.showPredictions(answers, [grid, grid]);
+      this.showPredictions(answers[side].map((one) => ({ ...one, label: labels[one.index] })), [grid, grid]);
+      this.showStages(costs[side].map((cost) => cost[0]), side);
+      this.setCard("milliseconds", "", "–", "measured when it runs here");
     }
 
     showAnswer(answer) {
@@ -402,7 +426,7 @@
       picture.hidden = true;
       const named = answer.answers.map((one) => ({ ...one, label: this.categories?.[one.index] ?? `class ${one.index}` }));
       this.showPredictions(named, answer.grid);
-      this.showStages(this.byStage(answer.multiplyAdds));
+      this.showStages(this.byStage(answer.multiplyAdds), side);
       this.showTimes(answer.milliseconds);
       this.showMaps(answer.maps);
     }
@@ -453,17 +477,16 @@
       context.putImageData(image, 0, 0);
     }
 
-    showStages(costs) {
-      const all = costs.reduce((a, b) => a + b, 0);
+    showStages(costs, resolution) {
+      const all = costs.reduce((a, b) => a + b, 0), { stages, costs: recorded, resolution: own } = this.data;
       this.rows.forEach(({ row, cost, size }, i) => {
-        const [, , , channels, , stride] = this.data.stages[i], side = Math.ceil(this.state.resolution / stride);
+        const side = Math.ceil(resolution / (own / recorded[own][i][1]));
         row.dataset.multiplyAdds = costs[i];
         put(cost, short(costs[i]));
         cost.style.setProperty("--share", (REACH * costs[i]) / all);
-        put(size, `${channels} × ${side} × ${side}`);
+        put(size, `${stages[i][3]} × ${side} × ${side}`);
       });
-      this.setCard("multiply_adds", all, short(all), `at ${this.state.resolution} × ${this.state.resolution} px`);
-      if (!this.answer) this.setCard("milliseconds", "", "–", "measured when it runs here");
+      this.setCard("multiply_adds", all, short(all), `at ${resolution} × ${resolution} px`);
     }
 
     showTimes(milliseconds) {
@@ -512,7 +535,7 @@
 
     words() {
       const [first, second] = this.answers;
-      return `${this.shownTitle}: ${first.label}, ${percent(first.probability)}` + (second ? `; then ${second.label}, ${percent(second.probability)}.` : ".");
+      return `${this.shownTitle}, at ${this.state.resolution} pixels: ${first.label}, ${percent(first.probability)}` + (second ? `; then ${second.label}, ${percent(second.probability)}.` : ".");
     }
   }
 

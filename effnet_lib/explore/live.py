@@ -1,6 +1,8 @@
 """An explorer in which a network runs: Lite0 with its ImageNet weights, on the reader's own image."""
 
 import html
+import json
+from dataclasses import replace
 from functools import cache
 
 from ..cost import count_cost
@@ -62,60 +64,76 @@ class LiveExplorer(Explorer):
 def _live_data() -> dict:
     import torch
 
-    from ..inside import activation_map
     from ..live import live_files, live_network, worker_source
     from ..samples import open_photograph, photograph_credits
     from .inside import _picture
 
     model, credits = live_network().model, photograph_credits()
-    weights, preprocessing, names = model.weights, model.weights.preprocessing, model.weights.categories
-    images = torch.cat([preprocessing(open_photograph(credit["name"])) for credit in credits])
-    with torch.no_grad():
-        probability, classes = model(images).softmax(1).topk(CLASSES)
-    evidence = torch.stack([activation_map(model, images, classes[:, k]) for k in range(CLASSES)], 1)
-    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (preprocessing.mean, preprocessing.std))
-    photographs = [
-        {
-            "name": credit["name"],
-            "title": credit["title"],
-            "credit": f"{credit['title']}: {credit['by']}, {credit['licence']}",
-            "picture": _picture(images[i] * std + mean),
-            "answers": [
-                {
-                    "index": c,
-                    "label": names[c] if names else f"class {c}",
-                    "probability": round(p, 5),
-                    "map": [round(v, 3) for v in evidence[i, k].flatten().tolist()],
-                }
-                for k, (p, c) in enumerate(zip(probability[i].tolist(), classes[i].tolist()))
-            ],
-        }
-        for i, credit in enumerate(credits)
-    ]
+    weights, preprocessing = model.weights, model.weights.preprocessing
+    lowest, highest, step = RESOLUTIONS
+    photographs = [open_photograph(credit["name"]) for credit in credits]
+    answers, costs, named = [{} for _ in credits], {}, set()
+    for side in range(lowest, highest + 1, step):
+        # the same part of the image at every resolution
+        prepare = replace(preprocessing, resize=round(preprocessing.resize * side / preprocessing.crop), crop=side)
+        images = torch.cat([prepare(photograph) for photograph in photographs])
+        for record, answer in zip(answers, _answers(model, images)):
+            record[side] = answer
+            named |= {one["index"] for one in answer}
+        cost = count_cost(replace(model.variant, resolution=side))
+        costs[side] = [[row.multiply_adds, row.output_resolution] for row in cost.stages]
+        if side == preprocessing.crop:
+            mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (preprocessing.mean, preprocessing.std))
+            pictures = [_picture(image * std + mean) for image in images]
+    names, own = weights.categories, str(preprocessing.crop)
     cost = count_cost(model.variant)
-    stages = [
-        [r.stage, r.operator, r.layers, r.channels, r.multiply_adds, cost.stages[0].resolution // r.output_resolution]
-        for r in cost.stages
-    ]
-    files = live_files()
-    return {
+    return json.loads(json.dumps({
         "network": {
             "name": "lite0",
             "title": "EfficientNet-Lite0",
             "parameters": cost.parameters,
-            "bytes": len(files["lite0"].encode()),
+            "bytes": len(live_files()["lite0"].encode()),
             "source": weights.source,
             "licence": weights.licence,
         },
         "resolution": preprocessing.crop,
         "resolutions": RESOLUTIONS,
         "classes": CLASSES,
-        "grid": evidence.shape[-1],
-        "stages": stages,
-        "photographs": photographs,
-        "first": max(photographs, key=lambda one: one["answers"][0]["probability"])["name"],  # the clearest
+        "labels": {index: names[index] if names else f"class {index}" for index in sorted(named)},
+        "stages": [[row.stage, row.operator, row.layers, row.channels] for row in cost.stages],
+        "costs": costs,
+        "photographs": [
+            {
+                "name": credit["name"],
+                "title": credit["title"],
+                "credit": f"{credit['title']}: {credit['by']}, {credit['licence']}",
+                "picture": picture,
+                "answers": record,
+            }
+            for credit, picture, record in zip(credits, pictures, answers)
+        ],
+        # the clearest
+        "first": max(zip(answers, credits), key=lambda one: one[0][int(own)][0]["probability"])[1]["name"],
         "worker": worker_source(),
-    }
+    }))  # fmt: skip
+
+
+def _answers(model, images) -> list[list[dict]]:
+    """For each image the likeliest classes, each with its activation map: in per cent of its greatest value."""
+    import torch
+
+    with torch.no_grad():
+        features = model.forward_features(images)
+        probability, classes = model.classifier(features.mean((2, 3))).softmax(1).topk(CLASSES)
+        evidence = torch.einsum("nkhw,nck->nchw", features, model.classifier.weight[classes])  # activation_map
+    shares = (100 * evidence / evidence.abs().amax((2, 3), keepdim=True)).round().int()
+    return [
+        [
+            {"index": c, "probability": round(p, 5), "map": share.flatten().tolist()}
+            for c, p, share in zip(classes[i].tolist(), probability[i].tolist(), shares[i])
+        ]
+        for i in range(len(images))
+    ]
 
 
 def _live_static(data: dict) -> str:
@@ -123,12 +141,17 @@ def _live_static(data: dict) -> str:
         f'<img src="{p["picture"]}" width="112" height="112" alt="{html.escape(p["title"], quote=True)}"> '
         for p in data["photographs"]
     )
+    own, labels = str(data["resolution"]), data["labels"]
     rows = [
-        [p["title"], *(f"{a['label']} {a['probability']:.0%}" for a in p["answers"])] for p in data["photographs"]
+        [p["title"], *(f"{labels[str(a['index'])]} {a['probability']:.0%}" for a in p["answers"][own])]
+        for p in data["photographs"]
     ]
     header = ["Photo", "First", "Second", "Third", "Fourth", "Fifth"]
     title = data["network"]["title"]
     answers = table(header, rows, f"What {title} predicts, with its probabilities")
-    costs = [[s, operator, layers, channels, f"{count / 1e6:.1f} M"] for s, operator, layers, channels, count, _ in data["stages"]]
-    header = ["Stage", "Operator", "Layers", "Channels", "Multiply-adds"]
-    return f"<p>{pictures}</p>" + answers + table(header, costs, f"Cost of {title} at {data['resolution']} px")
+    costs = [
+        [stage, operator, layers, f"{channels} × {side} × {side}", f"{count / 1e6:.1f} M"]
+        for (stage, operator, layers, channels), (count, side) in zip(data["stages"], data["costs"][own])
+    ]
+    header = ["Stage", "Operator", "Layers", "Output", "Multiply-adds"]
+    return f"<p>{pictures}</p>" + answers + table(header, costs, f"Cost of {title} at {own} px")

