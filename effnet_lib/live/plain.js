@@ -57,18 +57,22 @@ function plainEngine() {
     }
   }
 
-  // One place of the kernel after the other is added to all channels, which lie side by side.
+  // Three neighbors in a row of the kernel at a time are added to all channels, which lie side by side.
   function depthwise(x, w, bias, y, height, width, channels, rows, columns, k, stride, top, left, activation) {
     const h = heap;
     for (let row = 0; row < rows; row++)
       for (let column = 0; column < columns; column++) {
         const r = row * stride - top, c = column * stride - left, to = (y >> 2) + (row * columns + column) * channels;
+        const first = Math.max(0, -c), end = Math.min(k, width - c);
         h.copyWithin(to, bias >> 2, (bias >> 2) + channels);
-        for (let i = Math.max(0, -r); i < Math.min(k, height - r); i++)
-          for (let j = Math.max(0, -c); j < Math.min(k, width - c); j++) {
-            const from = (x >> 2) + ((r + i) * width + c + j) * channels, weight = (w >> 2) + (i * k + j) * channels;
-            for (let o = 0; o < channels; o++) h[to + o] += h[from + o] * h[weight + o];
+        for (let i = Math.max(0, -r); i < Math.min(k, height - r); i++) {
+          let j = first, x0 = (x >> 2) + ((r + i) * width + c + first) * channels, w0 = (w >> 2) + (i * k + first) * channels;
+          for (; j + 3 <= end; j += 3, x0 += 3 * channels, w0 += 3 * channels) {
+            const x1 = x0 + channels, x2 = x1 + channels, w1 = w0 + channels, w2 = w1 + channels;
+            for (let o = 0; o < channels; o++) h[to + o] += h[x0 + o] * h[w0 + o] + h[x1 + o] * h[w1 + o] + h[x2 + o] * h[w2 + o];
           }
+          for (; j < end; j++, x0 += channels, w0 += channels) for (let o = 0; o < channels; o++) h[to + o] += h[x0 + o] * h[w0 + o];
+        }
       }
     finish(y, 0, rows * columns * channels, activation);
   }
