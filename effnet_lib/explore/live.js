@@ -199,7 +199,7 @@
       this.worker.onmessage = ({ data: { id, result, error } }) => {
         const { done, fail } = this.calls.get(id) ?? {};
         this.calls.delete(id);
-        if (error) fail?.(new Trouble(error === "memory" ? "There is not enough memory for this image at this resolution: choose a lower one." : `The network stopped: ${error}`));
+        if (error) fail?.(error === "unreadable" ? new Error(error) : new Trouble(error === "memory" ? "There is not enough memory for this image at this resolution: choose a lower one." : `The network stopped: ${error}`));
         else done?.(result);
       };
       this.worker.onerror = (event) => {
@@ -249,17 +249,19 @@
 
     // What the reader wishes to see next; of wishes that come while the network runs, the latest. `open` makes
     // the bitmap of a new image.
-    async wish({ open, title = this.shownTitle, name } = {}) {
-      this.wanted = { ...this.wanted, ...(open && { open, title, name }) };
+    async wish({ open, title = this.shownTitle, name, unreadable } = {}) {
+      this.wanted = { ...this.wanted, ...(open && { open, title, name, unreadable }) };
       if (this.busy) return;
       this.busy = true;
       clearTimeout(this.timing);
+      let said;
       try {
         await this.load();
         this.note("");
         while (this.wanted) {
-          const { open, title, name } = this.wanted;
+          const { open, title, name, unreadable } = this.wanted;
           this.wanted = undefined;
+          said = unreadable;
           this.dataset.state = "running";
           const source = open && (await open());
           if (open && !source) continue;
@@ -276,7 +278,7 @@
           this.timing = setTimeout(() => this.measure(), 250);
         }
       } catch (error) {
-        if (error.name !== "AbortError") this.trouble(error);
+        if (error.name !== "AbortError") this.trouble(error.message === "unreadable" ? new Trouble(said) : error);
       } finally {
         this.busy = false;
         if (this.wanted && this.worker) this.wish();
@@ -307,7 +309,7 @@
 
     get photograph() {
       const { name, title } = this.data.photographs.find((p) => p.name === this.shownName) ?? this.data.photographs.find((p) => p.name === this.data.first);
-      return { title, name, open: async () => this.bitmap(await this.blob(this.originals[name])) };
+      return { title, name, open: async () => this.source(this.blob(this.originals[name])) };
     }
 
     sample(name) {
@@ -321,16 +323,16 @@
     }
 
     // The bytes behind a data address, without a request.
-    async blob(address) {
+    blob(address) {
       const text = atob(address.slice(address.indexOf(",") + 1));
       return new Blob([Uint8Array.from(text, (letter) => letter.charCodeAt(0))], { type: "image/jpeg" });
     }
 
-    async bitmap(blob) {
-      const options = { imageOrientation: "from-image", colorSpaceConversion: "none" };
-      const bitmap = await createImageBitmap(blob, options).catch(() => createImageBitmap(blob));
-      if (typeof OffscreenCanvas !== "undefined") return { bitmap };
-      const canvas = document.createElement("canvas"), { width, height } = Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
+    // The worker decodes it, or, where a worker has no canvas, this page.
+    async source(blob) {
+      if (typeof OffscreenCanvas !== "undefined") return { blob };
+      const bitmap = await createImageBitmap(blob).catch(() => { throw new Error("unreadable"); });
+      const { width, height } = bitmap, canvas = Object.assign(document.createElement("canvas"), { width, height });
       const context = canvas.getContext("2d", { alpha: false });
       context.fillStyle = "#fff";
       context.fillRect(0, 0, width, height);
@@ -341,15 +343,9 @@
     openFile(file) {
       this.stopCamera();
       const shown = file.name ? `“${file.name.slice(0, 40)}”` : "The image";
-      const open = async () => {
-        try {
-          return await this.bitmap(file);
-        } catch (error) {
-          const heic = /hei[cf]/.test(file.type) || /\.hei[cf]$/i.test(file.name);
-          throw new Trouble(heic ? `This browser cannot read HEIC photos such as ${shown}: save it as JPEG or PNG.` : `${shown} cannot be read as an image.`);
-        }
-      };
-      this.wish({ open, title: file.name || "Your image", name: null });
+      const heic = /hei[cf]/.test(file.type) || /\.hei[cf]$/i.test(file.name);
+      const unreadable = heic ? `This browser cannot read HEIC photos such as ${shown}: save it as JPEG or PNG.` : `${shown} cannot be read as an image.`;
+      this.wish({ open: () => this.source(file), title: file.name || "Your image", name: null, unreadable });
     }
 
     async startCamera() {

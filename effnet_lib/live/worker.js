@@ -11,11 +11,18 @@ async function unpackFile({ plan, weights }, kinds) {
   return new Network(plan, content, await openEngine(binaries, kinds));
 }
 
+// Upright by its EXIF tag, in the numbers of the file whatever its color profile.
+function decode(blob) {
+  const plain = () => createImageBitmap(blob).catch(() => { throw new Error("unreadable"); });
+  return createImageBitmap(blob, { imageOrientation: "from-image", colorSpaceConversion: "none" }).catch(plain);
+}
+
 const LARGEST = 2 ** 25; // pixels of a canvas; a larger image is reduced by the browser first
 
-// The pixels of a bitmap, laid on white.
-function read({ bitmap, pixels, width, height }) {
+// The pixels of a file or a bitmap, laid on white.
+async function read({ blob, bitmap, pixels, width, height }) {
   if (pixels) return { pixels, width, height };
+  if (blob) bitmap = await decode(blob);
   const factor = Math.min(1, Math.sqrt(LARGEST / (bitmap.width * bitmap.height)));
   const size = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * factor)));
   const canvas = new OffscreenCanvas(...size);
@@ -62,8 +69,8 @@ const HANDLERS = {
   },
 
   // What the network answers to the image, at a resolution.
-  run({ source, resolution, stage, classes }) {
-    if (source) image = read(source);
+  async run({ source, resolution, stage, classes }) {
+    if (source) image = await read(source);
     const { plan } = network, start = performance.now();
     const side = resolution, resize = Math.round((plan.preprocessing.resize * side) / plan.preprocessing.crop);
     const bytes = resizeAndCrop(image.pixels, image.width, image.height, { ...plan.preprocessing, resize, crop: side });
