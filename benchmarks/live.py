@@ -1,7 +1,7 @@
 """How long the network that runs in the page takes, stage by stage, in headless Chromium on one core.
 
     .venv/bin/python -m benchmarks.live
-    .venv/bin/python -m benchmarks.live --json FILE --rounds 200 --sizes 96 224 320
+    .venv/bin/python -m benchmarks.live --json FILE --rounds 200 --sizes 96,224,320
     .venv/bin/python -m benchmarks.live --throttle 6      # a processor of a sixth of the speed
 
 The engines take turns, run by run: WebAssembly with relaxed SIMD, with SIMD, and plain JavaScript. Goal at
@@ -38,10 +38,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__.splitlines()[0])
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the record")
     parser.add_argument("--rounds", type=int, default=60, help="runs of each engine (default: 60; a tenth of plain JavaScript)")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[224], help="resolutions in pixels (default: 224)")
-    parser.add_argument("--throttle", type=float, default=1, help="how many times slower the processor is made (default: 1)")
+    parser.add_argument("--sizes", default="224", help="resolutions in pixels (default: 224)")
+    parser.add_argument("--throttle", type=float, help="how many times slower the processor is made (default: as it is)")
     arguments = parser.parse_args()
-    arguments.cpu_time, arguments.threads = False, 1
+    arguments.cpu_time, arguments.threads = False, None
     recorder = Recorder("benchmarks.live", "effnet-live-1", arguments)
     results = []
     with sync_playwright() as playwright:
@@ -49,11 +49,11 @@ def main() -> None:
         version = f"{browser.browser_type.name} {browser.version}"
         page = browser.new_page()
         page.add_script_tag(content=worker_source())
-        if arguments.throttle > 1:
+        if arguments.throttle:
             page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": arguments.throttle})
         engines = page.evaluate(LOAD, [live_files()["lite0"], ["relaxed", "simd", "plain"]])
         stages = [f"{row.stage} {row.operator}" for row in count_cost("lite0").stages]
-        for side in arguments.sizes:
+        for side in map(int, arguments.sizes.split(",")):
             page.evaluate(RUN, [side, False])
             runs = {engine: [] for engine in engines}
             for i in range(arguments.rounds):
@@ -69,7 +69,7 @@ def main() -> None:
                     "stages": [{"name": name, "least_ms": round(min(c), 2), "median_ms": round(statistics.median(c), 2)} for name, c in zip(stages, columns)],
                 })  # fmt: skip
         browser.close()
-    recorder.write(browser=version, throttle=arguments.throttle, goal={"relaxed_ms": 45, "plain_ms": 400}, networks=results)
+    recorder.write(browser=version, goal={"relaxed_ms": 45, "plain_ms": 400}, networks=results)
 
 
 if __name__ == "__main__":
