@@ -64,6 +64,7 @@ _PUBLIC = {
         "family_explorer",
         "gates_explorer",
         "inside_explorer",
+        "live_explorer",
         "network_explorer",
         "phi_explorer",
         "phi_lab",

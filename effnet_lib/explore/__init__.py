@@ -9,6 +9,7 @@ from .element import Explorer
 from .family import family_explorer
 from .inside import inside_explorer
 from .labs import phi_lab, speed_lab, training_lab
+from .live import live_explorer
 from .network import network_explorer
 from .phi import phi_explorer
 from .progressive import progressive_explorer
@@ -26,6 +27,7 @@ __all__ = [
     "family_explorer",
     "gates_explorer",
     "inside_explorer",
+    "live_explorer",
     "network_explorer",
     "phi_explorer",
     "phi_lab",

@@ -42,7 +42,7 @@ def check_images(
     Args:
         paths: of the images.
         memory: file that keeps what was found good; None, or one that cannot be written, keeps nothing.
-        progress: of the run (:class:`Progress`), which shows how far the check is.
+        progress: of the run (``Progress``), which shows how far the check is.
         tick: called every few seconds, so that other processes know that this one is at work.
 
     Returns:

@@ -51,7 +51,7 @@ def make_class_weights(
     those that have it not.
 
     Args:
-        text: ``none``, ``balanced`` or what :func:`read_class_weights` reads.
+        text: ``none``, ``balanced`` or what ``read_class_weights`` reads.
         counts: training images of each class.
         total: training images.
         classes: names of the classes.

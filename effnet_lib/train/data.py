@@ -205,7 +205,7 @@ def load_data(
         preprocessing: of the weights that the run starts from; RGB images take its mean and
             standard deviation.
         manifest: images of a run that goes on: each stays in its split, whatever has become of others.
-        progress: of the run (:class:`Progress`), which shows how far the check of the files is.
+        progress: of the run (``Progress``), which shows how far the check of the files is.
         bad: names of the images that cannot be read, where another process has looked.
         tick: called from time to time while files are checked.
 

@@ -23,8 +23,8 @@ class RMSpropTF(Optimizer):
 
     ``torch.optim.RMSprop`` differs three times: s starts at 0, eps is added to the root, and
     lr multiplies m afterwards, so that a new lr also acts on old gradients. Its first step is larger
-    by the factor √(α + (1 − α)·g² + eps) / (√(1 − α)·|g| + eps), with the same α and eps in both: about
-    1 for large gradients, 228 for |g| = 0.01 and up to √(α + eps) / eps, or 949, for tiny ones, with the
+    by the factor ``√(α + (1 − α)·g² + eps) / (√(1 − α)·|g| + eps)``, with the same α and eps in both: about
+    1 for large gradients, 228 for a gradient of 0.01 and up to √(α + eps) / eps, or 949, for tiny ones, with the
     paper's α = 0.9 and eps = 1e-3. (Its own first step, divided by lr, is at most 1/√(1 − α), or 3.2.)
 
     Args:
