@@ -41,9 +41,22 @@ def cut(package: str, file: str, axes: dict, characters: str, target: Path) -> N
     cutter = subset.Subsetter(options)
     cutter.populate(text=characters)
     cutter.subset(font)
+    leave_words_alone(font)
     font = instantiateVariableFont(font, axes)
     font.flavor = "woff2"
     font.save(target)
+
+
+def leave_words_alone(font) -> None:
+    """Let ``tabular-nums`` widen what numbers are made of, and not the hyphen of "multiply-adds"."""
+    if "GSUB" not in font:
+        return
+    letters = {font.getBestCmap()[ord(letter)] for letter in "- "}
+    for lookup in font["GSUB"].table.LookupList.Lookup:
+        for table in lookup.SubTable:
+            table = getattr(table, "ExtSubTable", table)
+            for name in letters & getattr(table, "mapping", {}).keys():
+                del table.mapping[name]
 
 
 def main() -> None:
