@@ -36,6 +36,7 @@
       this.controls = {};
       this.live.querySelectorAll("[data-control]").forEach((box) => this.control(box));
       this.state = { ...this.defaults };
+      this.undoScrolls();
       this.ready();
       this.follow();
       this.readAddress();
@@ -89,6 +90,18 @@
           const [low, high] = limits();
           this.note(`${number.getAttribute("aria-label")} goes from ${low} to ${high}${whole ? " in whole numbers" : ""}; it is now ${value}.`);
         }
+      });
+    }
+
+    // A finger that scrolls the page begins on whatever lies there, and a slider or a drawing goes to it
+    // at once. When the browser takes the touch for a scroll, all is again as it was before.
+    undoScrolls() {
+      let before = null;
+      const begin = ({ target }) => { before = target.closest("input[type=range], svg, canvas") && { ...this.state }; };
+      this.live.addEventListener("pointerdown", begin, { capture: true }); // before the drawing itself hears of it
+      this.live.addEventListener("pointercancel", () => {
+        if (before && Object.entries(before).some(([name, value]) => this.state[name] !== value)) this.set(before);
+        before = null;
       });
     }
 
@@ -213,11 +226,13 @@
       this.leave.signal.addEventListener("abort", () => observer.disconnect());
     }
 
-    // Text into an element, touching the page only if it is new.
+    // Text into an element, touching the page only if it is new. A browser that translates the page
+    // puts elements of its own around every text: the text is then theirs, and all of it is replaced.
     static put(element, text) {
-      if (element.firstChild) {
-        if (element.firstChild.data !== text) element.firstChild.data = text;
-      } else element.textContent = text;
+      const node = element.firstChild;
+      if (node?.nodeType === Node.TEXT_NODE && node === element.lastChild) {
+        if (node.data !== text) node.data = text;
+      } else if (element.textContent !== text) element.textContent = text;
     }
 
     static define(name, element) {

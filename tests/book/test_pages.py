@@ -7,6 +7,7 @@ from importlib import resources
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from effnet_book import styles
 from effnet_book.gates import is_meaningful
 
 LARGEST = 300_000  # bytes, compressed, a page with all it loads but its own pictures
@@ -45,6 +46,26 @@ def test_page_is_silent_whole_and_light(visit, book, page_path, scheme):
         weight[name] = len(data) if name.endswith(COMPRESSED) else len(gzip.compress(data))
     heaviest = sorted(weight.items(), key=lambda item: -item[1])[:5]
     assert sum(weight.values()) < LARGEST, heaviest
+
+
+#: Every declaration that the browser has read, those of scripts and style attributes among them.
+DECLARED = """(property) => {
+    const rules = (list) => [...list].flatMap((rule) => [rule.style?.[property], ...rules(rule.cssRules ?? [])]);
+    const inline = [...document.querySelectorAll('[style]')].map((node) => node.style[property]);
+    const drawn = [...document.querySelectorAll('*')].map((node) => getComputedStyle(node)[property]);
+    return [...rules([...document.styleSheets].flatMap((sheet) => [...sheet.cssRules])), ...inline, ...drawn].filter(Boolean); }"""
+
+
+def test_no_text_is_wrapped_in_the_way_that_ends_webkit(visit, chapter_path):
+    """WebKit's process dies of "pretty" beside code that does not wrap."""
+    said = visit().open(chapter_path, "http").evaluate(DECLARED, "textWrapStyle")
+    assert "auto" in said  # so a browser that does not know the property fails here
+    assert [value for value in said if "pretty" in value] == []
+
+
+def test_the_theme_may_not_wrap_so_either():
+    css = "p{color:red;text-wrap:pretty}li{text-wrap-style: pretty ;margin:0}h1{text-wrap:balance}"
+    assert styles.DEADLY.sub("", css) == "p{color:red;}li{margin:0}h1{text-wrap:balance}"
 
 
 def test_formulas_are_drawn(visit, page_path):

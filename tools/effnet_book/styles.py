@@ -23,6 +23,9 @@ HEAD = """/* The rules of Bootstrap 5 (MIT), pydata-sphinx-theme and sphinx-book
    Sphinx (BSD-2-Clause) and its extensions that this book uses; then the book's own. */
 """
 
+# WebKit's process dies of text wrapped so, where a line holds code that does not wrap.
+DEADLY = re.compile(r"text-wrap(?:-style)?\s*:[^;}]*\bpretty\b[^;}]*;?")
+
 # What may hold any sign without meaning it: strings and addresses.
 OPAQUE = re.compile(r""" "(?:\\.|[^\\"])*" | '(?:\\.|[^\\'])*' | url\([^"')]*\) """, re.VERBOSE | re.DOTALL)
 
@@ -98,7 +101,7 @@ def bundle(app: Sphinx, exception: Exception | None) -> None:
     sheets = [used(path.read_text("utf-8"), words) for path in files]
     ours = (static / OURS).read_text("utf-8") if (static / OURS).exists() else ""
     sheets.append(re.sub(r"/\*.*?\*/", "", ours, flags=re.DOTALL))
-    css = without_unused_variables("".join(sheets), words)
+    css = without_unused_variables(DEADLY.sub("", "".join(sheets)), words)
     (static / BUNDLE).write_text(HEAD + re.sub(r"\s+", " ", css), "utf-8")
     for path in static.rglob("*.css"):
         if path.name != BUNDLE:
