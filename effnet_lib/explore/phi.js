@@ -150,7 +150,7 @@
       const { phi, ...constants } = this.state;
       const paper = Object.entries(this.data.constants).every(([k, v]) => constants[k] === v);
       for (const button of this.presets) {
-        button.classList.toggle("near", button.textContent === name);
+        button.classList.toggle("near", Number(button.dataset.phi) === near.phi);
         button.setAttribute("aria-pressed", paper && Number(button.dataset.phi) === phi);
       }
     }

@@ -156,6 +156,18 @@ SET = """(values) => {
 }"""
 
 
+#: Puts elements around every text, as a browser does that translates the page.
+WRAP = """(explorer) => {
+  const words = document.createTreeWalker(explorer.live, NodeFilter.SHOW_TEXT), found = [];
+  while (words.nextNode()) if (words.currentNode.data.trim()) found.push(words.currentNode);
+  for (const text of found) {
+    const outer = document.createElement("font"), inner = outer.appendChild(document.createElement("font"));
+    text.replaceWith(outer);
+    inner.append(text.data);
+  }
+}"""
+
+
 @pytest.fixture
 def open_saved(browser):
     """Opens the page of its own that an explorer saved; what it says or asks for fails the test."""

