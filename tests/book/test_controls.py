@@ -77,6 +77,35 @@ def test_colours_switch_and_are_remembered(visit, with_part):
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
 
 
+#: A browser in which the reader has blocked storage: to mention it is an error.
+BLOCKED = """for (const name of ["localStorage", "sessionStorage"]) {
+  Object.defineProperty(window, name, { get() { throw new DOMException("denied", "SecurityError"); } });
+}"""
+
+
+def test_pages_do_without_storage(visit, page_path):
+    """Silent, and with colours that switch: remembered or not, they are there."""
+    seen = visit(color_scheme="light")
+    seen.context.add_init_script(BLOCKED)
+    page = seen.open(page_path, "http")
+    button = page.locator(".bd-header-article [data-do=theme]")
+    if button.count():
+        button.click()
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    seen.silent()
+
+
+@pytest.mark.parametrize("scheme", ["file", "http"])
+def test_search_does_without_storage(visit, scheme):
+    seen = visit()
+    seen.context.add_init_script(BLOCKED)
+    page = seen.open("search.html?q=resolution", scheme)
+    page.get_by_text("Search finished").wait_for()
+    page.locator("#search-results ul.search > li > a").first.click()
+    page.wait_for_load_state()
+    assert page.locator("article h1").is_visible()
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 def test_questions_are_answered_by_keyboard(visit, with_part, scripts):
     """Each choice shows its own explanation and verdict, with and without scripts."""

@@ -43,12 +43,12 @@ from sphinx.application import Sphinx
 
 from . import (
     address, api, book_map, cells, chapter_head, corrections, details, formulas, gates, labs, links, live,
-    notebook, page, problems, question, search, streams, styles,
+    notebook, page, problems, question, scripts, search, streams, styles,
 )  # fmt: skip
 
 
 def setup(app: Sphinx) -> dict:
     for part in (problems, address, formulas, question, details, chapter_head, book_map, corrections,
-                 links, live, api, cells, gates, labs, page, search, streams, styles, notebook):  # fmt: skip
+                 links, live, api, cells, gates, labs, page, scripts, search, streams, styles, notebook):  # fmt: skip
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 3}
