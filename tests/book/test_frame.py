@@ -68,10 +68,10 @@ def test_chapters_have_numbers_where_they_are_listed(book):
 
 
 def test_an_explorer_is_the_first_thing_on_a_screen(visit):
-    """On a laptop the slider is there without scrolling, and moves something."""
+    """On a laptop the photo, its classes and the button that runs the network are there without scrolling."""
     page = visit(viewport={"width": 1280, "height": 720}).open("index.html")
     slider = page.locator("article input[type=range]").first
-    box = slider.bounding_box()
+    box = page.locator("article effnet-live-explorer button[data-action=load]").bounding_box()
     assert box["y"] + box["height"] < 720
     before = page.locator("article output").first.inner_text()
     slider.focus()
