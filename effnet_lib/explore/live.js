@@ -266,7 +266,10 @@
           const source = open && (await open());
           if (open && !source) continue;
           const asked = { source, resolution: this.state.resolution, stage: this.stage, classes: this.data.classes };
-          const answer = await this.call("run", asked, source?.bitmap ? [source.bitmap] : []);
+          const answer = await this.call("run", asked, source?.bitmap ? [source.bitmap] : []).catch(async (error) => {
+            if (error.message !== "unreadable" || !source?.blob) throw error;
+            return this.call("run", { ...asked, source: await this.decode(source.blob) });
+          });
           if (title) this.shownTitle = title;
           if (open) this.shownName = name;
           this.showAnswer(answer);
@@ -330,7 +333,11 @@
 
     // The worker decodes it, or, where a worker has no canvas, this page.
     async source(blob) {
-      if (typeof OffscreenCanvas !== "undefined") return { blob };
+      return typeof OffscreenCanvas !== "undefined" ? { blob } : this.decode(blob);
+    }
+
+    // In this page: WebKit reads no image in the worker of a page from a file.
+    async decode(blob) {
       const bitmap = await createImageBitmap(blob).catch(() => { throw new Error("unreadable"); });
       const { width, height } = bitmap, canvas = Object.assign(document.createElement("canvas"), { width, height });
       const context = canvas.getContext("2d", { alpha: false });
