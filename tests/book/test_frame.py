@@ -73,10 +73,11 @@ def test_an_explorer_is_the_first_thing_on_a_screen(visit):
     slider = page.locator("article input[type=range]").first
     box = page.locator("article effnet-live-explorer button[data-action=load]").bounding_box()
     assert box["y"] + box["height"] < 720
-    before = page.locator("article output").first.inner_text()
+    cost = page.locator("article output[data-field=cost]")
+    before = cost.inner_text()
     slider.focus()
     page.keyboard.press("End")
-    assert page.locator("article output").first.inner_text() != before
+    assert cost.inner_text() != before
 
 
 def test_numbers_of_the_first_page_are_counted():
