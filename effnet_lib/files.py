@@ -185,4 +185,5 @@ def image_endings() -> frozenset[str]:
     """
     image = need("PIL.Image", "reading pictures")
     endings = image.registered_extensions()  # loads all of Pillow's formats
-    return frozenset(e for e, kind in endings.items() if kind in image.OPEN and kind not in _NOT_IMAGES)
+    known = {e for e, kind in endings.items() if kind in image.OPEN and kind not in _NOT_IMAGES}
+    return frozenset(known | {".mpo"})  # several JPEGs in a file, which Pillow opens as JPEG

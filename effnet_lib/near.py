@@ -8,7 +8,7 @@ def near_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
 
     A name is near if one letter is wrong, missing, too many, or has changed places with its
     neighbor; two in names of eight letters and more. Whole words that begin a known name are near,
-    too (``warmup`` for ``warmup_epochs``); words that end one are not, since they mostly mean something
+    too (``warmup`` for ``warmup_epochs``), and so are eight letters and more that do; words that end one are not, since they mostly mean something
     else (``weights`` is not ``class_weights``). Case does not count, nor whether words are joined
     by ``-`` or ``_``.
 
@@ -24,7 +24,7 @@ def near_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
         if len(asked) > 1 and distance <= (1 if longest < 8 else 2):
             off = sum(abs(ord(a) - ord(b)) for a, b in zip(asked, plain))  # b9 is nearer to b8 than to b1
             found.append((distance, off, each))
-        elif len(asked) > 2 and plain.startswith(f"{asked}_"):
+        elif len(asked) > 2 and plain.startswith(f"{asked}_") or len(asked) > 7 and plain.startswith(asked):
             found.append((3, len(plain), each))
     return [each for _, _, each in sorted(found)[:most]]
 

@@ -188,7 +188,7 @@ def test_bad_input_is_one_line_and_status_2(capsys, tmp_path, small):
         ([good, "--weights", ""], "unknown weights ''"),
         ([good, "--top", "x"], "invalid int"),
         ([good, "--variant", "b9"], "did you mean b8"),
-        ([good, "--variant", "b0"], "of lite0, not of b0"),
+        ([good, "--variant", "b0"], "of lite0, lite1 and lite2, not of b0"),
         ([good, "--variant", "b0", "--weights", str(small)], "of another network than b0"),
         ([good, "--weights", "torchvision"], "name the variant"),
         ([good, "--weights", "nonsense"], "known by name are"),

@@ -19,6 +19,7 @@ FIELDS = [field.name for field in dataclasses.fields(Config)]
     ("wieght_deacy", "weight_decay"), ("label_smothing", "label_smoothing"), ("labelsmoothing", "label_smoothing"),
     ("scheduler", "schedule"), ("mixpu", "mixup"), ("stochastic_dept_rate", "stochastic_depth_rate"),
     ("warmup", "warmup_epochs"), ("stochastic_depth", "stochastic_depth_rate"), ("checkpoint", "checkpoint_every"),
+    ("gradient_checkpoint", "gradient_checkpointing"),
 ])  # fmt: skip
 def test_a_misspelled_field_is_found(typed, meant):
     assert near_names(typed, FIELDS)[0] == meant

@@ -24,8 +24,10 @@ PDF = ROOT / "_build" / "pdf" / "efficientnet-hands-on.pdf"
 NAMES = ("id", "for", "aria-labelledby", "aria-describedby", "aria-controls", "headers")
 ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII")
 
+# A font may reach above its line: without room there a heading's place would lie on the page before.
 STYLE = """
 @page { size: A4; }
+.bd-article h1 { padding-top: 0.2em; }
 .bd-article h1:not(:has(+ .title-page)) { break-before: page; margin-top: 0; }
 .print-part { break-before: page; margin: 0 0 1rem; font-family: var(--effnet-font-ui); letter-spacing: 0.06em; color: #444; }
 .bd-article .print-part + h1, .bd-article .print-contents h1 { break-before: auto; }

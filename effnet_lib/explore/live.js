@@ -27,11 +27,11 @@
         `<button type="button" data-sample="${name}" aria-pressed="false"><img src="${picture}" width="64" height="64" alt="${title}"></button>`;
       const row = ([stage, operator]) => `
         <tr data-stage="${stage}"><th scope="row"><button type="button" aria-pressed="false" disabled><b>${stage}</b> ${operator}</button></th>
-          <td data-field="size"></td><td data-field="multiply_adds"></td><td data-field="time"></td></tr>`;
+          <td data-field="size"></td><td data-field="stage_cost"></td><td data-field="time"></td></tr>`;
       return `
         <div class="live-body">
           <div>
-            <div class="live-view" role="img" aria-label=""><img alt=""><canvas class="photo" hidden></canvas><canvas class="map"></canvas><span></span></div>
+            <div class="live-view" role="img" aria-label=""><img alt="The photo"><canvas class="photo" hidden></canvas><canvas class="map"></canvas><span></span></div>
             <div class="live-photos" role="group" aria-label="Sample photos">${photographs.map(sample).join("")}</div>
             <div class="live-buttons">
               <label class="effnet-button">Your photo<input type="file" accept="image/*" aria-label="Choose a photo of your own"></label>
@@ -50,7 +50,7 @@
             <p class="effnet-note" role="alert"></p>
             ${this.slider("resolution", "Resolution of the input in pixels", ...resolutions, "Resolution")}
             <div class="effnet-cards live-cards">
-              ${this.card("milliseconds", "Time", "width")}${this.card("multiply_adds", "Multiply-adds")}
+              ${this.card("milliseconds", "Time", "width")}${this.card("cost", "Multiply-adds")}
             </div>
             <p class="effnet-hint live-private">Drop or paste an image anywhere here. It stays on your machine: this page sends nothing.</p>
           </div>
@@ -77,7 +77,7 @@
       this.samples = all("[data-sample]");
       this.rows = all("tr[data-stage]").map((row) => ({
         row, button: row.querySelector("button"), size: row.querySelector("[data-field=size]"),
-        cost: row.querySelector("[data-field=multiply_adds]"), time: row.querySelector("[data-field=time]"),
+        cost: row.querySelector("[data-field=stage_cost]"), time: row.querySelector("[data-field=time]"),
       }));
       this.stage = 0;
       this.chosen = 0;
@@ -266,7 +266,10 @@
           const source = open && (await open());
           if (open && !source) continue;
           const asked = { source, resolution: this.state.resolution, stage: this.stage, classes: this.data.classes };
-          const answer = await this.call("run", asked, source?.bitmap ? [source.bitmap] : []);
+          const answer = await this.call("run", asked, source?.bitmap ? [source.bitmap] : []).catch(async (error) => {
+            if (error.message !== "unreadable" || !source?.blob) throw error;
+            return this.call("run", { ...asked, source: await this.decode(source.blob) });
+          });
           if (title) this.shownTitle = title;
           if (open) this.shownName = name;
           this.showAnswer(answer);
@@ -330,7 +333,11 @@
 
     // The worker decodes it, or, where a worker has no canvas, this page.
     async source(blob) {
-      if (typeof OffscreenCanvas !== "undefined") return { blob };
+      return typeof OffscreenCanvas !== "undefined" ? { blob } : this.decode(blob);
+    }
+
+    // In this page: WebKit reads no image in the worker of a page from a file.
+    async decode(blob) {
       const bitmap = await createImageBitmap(blob).catch(() => { throw new Error("unreadable"); });
       const { width, height } = bitmap, canvas = Object.assign(document.createElement("canvas"), { width, height });
       const context = canvas.getContext("2d", { alpha: false });
@@ -482,7 +489,7 @@
         cost.style.setProperty("--share", (REACH * costs[i]) / all);
         put(size, `${stages[i][3]} × ${side} × ${side}`);
       });
-      this.setCard("multiply_adds", all, short(all), `at ${resolution} × ${resolution} px`);
+      this.setCard("cost", all, short(all), `at ${resolution} × ${resolution} px`);
     }
 
     showTimes(milliseconds) {

@@ -4,7 +4,8 @@ let network, image;
 async function unpackFile({ plan, weights }, kinds) {
   const text = atob(weights), bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  // No Blob: WebKit cannot read one in the worker of a page from a file.
+  const inflated = new Response(bytes).body.pipeThrough(new DecompressionStream("deflate"));
   const content = await new Response(inflated).arrayBuffer();
   const binaries = {};
   for (const [name, [at, length]] of Object.entries(plan.binaries)) binaries[name] = content.slice(at, at + length);

@@ -394,7 +394,9 @@ def without_bad(
         paths = [path for split in parts.values() for path in split.paths]
         bad = check_images(paths, check_memory(root), progress, tick)
     if bad and config.on_bad_image == "stop":
-        advice = "replace or remove them, then go on with --resume; or leave them out with --set on_bad_image=skip"
+        which, rows = ("it", "its row") if len(bad) == 1 else ("them", "their rows")
+        remove = f"remove {which} and {rows} in {LABELS_FILE}" if (root / LABELS_FILE).exists() else f"remove {which}"
+        advice = f"replace or {remove}, then go on with --resume; or leave {which} out with --set on_bad_image=skip"
         raise BadImages(describe_bad(bad, total, advice), bad)
     names = {_name(path, root) for path in bad}
     parts = {part: _leave_out(split, root, names) for part, split in parts.items()}
@@ -407,7 +409,8 @@ def warn_of_skipped(skipped: tuple[str, ...]) -> list[str]:
         return []
     first = ", ".join(shown(one, 60) for one in skipped[:5])
     more = f" and {len(skipped) - 5:,} more" if len(skipped) > 5 else ""
-    return [f"skipped {len(skipped):,} images that cannot be read: {first}{more}"]
+    what = "1 image" if len(skipped) == 1 else f"{len(skipped):,} images"
+    return [f"skipped {what} that cannot be read: {first}{more}"]
 
 
 def _leave_out(split: Split, root: Path, names: set[str]) -> Split:
@@ -477,11 +480,17 @@ def _keep_splits(data: DataSet, manifest: Manifest) -> DataSet:
             None if images is None else images[torch.tensor(indices)],
             tuple(paths[i] for i in indices),
         )
-    warning = (
-        f"the data have changed since the run began: {len(changes.lost):,} images are gone (others of their "
-        f"class take their places in training), {len(changes.replaced):,} are others now, and {changes.new:,} "
-        "are new and not used"
-    )
+    what = {
+        "gone (others of their class take their places in training)": len(changes.lost),
+        "others now": len(changes.replaced), "new and not used": changes.new,
+    }  # fmt: skip
+    counted = ", ".join(f"{'1 image is' if n == 1 else f'{n:,} images are'} {text}" for text, n in what.items() if n)
+    known = {name: label for part in SPLITS for name, label, _ in manifest.splits[part]}
+    other = sum(known.get(name, label) != label for part in SPLITS for name, label, _ in here.splits[part])
+    if other:
+        counted += ", " * bool(counted) + f"{'1 image has' if other == 1 else f'{other:,} images have'} other labels now"
+        counted += " (those at the beginning are used)"
+    warning = f"the data have changed since the run began: {counted or 'files have other names or another order'}"
     return replace(
         data, **splits, sha256=manifest.sha256, mean=manifest.mean, std=manifest.std, warnings=(*data.warnings, warning),
         lost=changes.lost, replaced=changes.replaced,

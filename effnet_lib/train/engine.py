@@ -659,8 +659,15 @@ def check_batches(config: Config, data: DataSet, group: Group) -> None:
     if len(data.train) < config.batch_size:
         raise ConfigError(
             f"{len(data.train)} training images are too few for one batch of {config.batch_size}: "
-            f"try --batch-size {max(1, 2 ** int(math.log2(max(1, len(data.train)))) // 2)}"
+            + (f"try --batch-size {fitting}" if (fitting := _fitting_batch(len(data.train), parts)) else "add images")
         )
+
+
+def _fitting_batch(images: int, parts: int) -> int:
+    """A batch that so many images fill, two of them if they can; 0 where not even one image a part is there."""
+    size = 2 ** int(math.log2(images))
+    size = size // 2 if size > 3 else size
+    return max(parts, size // parts * parts) if images >= max(2, parts) else 0
 
 
 def check_sizes(config: Config, data: DataSet, group: Group, variant: Variant | None, smallest: int) -> None:
@@ -722,6 +729,9 @@ def train(
             state = load_latest(output / "checkpoints", progress.warn) if resume else None
             if state is not None:
                 check_same(state, config, output)
+                if len(state["history"]) == config.epochs and (output / "record.json").exists():
+                    progress.say(f"{output} is finished already")
+                    return records.read_record(output)
             with explaining_memory(config):
                 with group.main_first():
                     source = open_source(config)
@@ -729,9 +739,6 @@ def train(
                 run = Run(config, data, group, output, progress, source, stop)
             if state is not None:
                 run.restore(state)
-                if (output / "record.json").exists() and len(run.history) == config.epochs:
-                    progress.say(f"{output} is finished already")
-                    return records.read_record(output)
             if group.is_main:
                 write_atomically(output / "config.json", (config.to_json() + "\n").encode())
                 if state is None and data.root is not None:

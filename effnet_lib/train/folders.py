@@ -41,7 +41,7 @@ _FILLERS = {
 #: What systems and programs put into folders for themselves, in lower case; and all that begins with a dot.
 HIDDEN = {
     "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "@__thumb", "@recycle", "#recycle",
-    "lost+found", "$recycle.bin", "recycler", "system volume information", "__pycache__",
+    "lost+found", "found.000", "network trash folder", "temporary items", "cvs", "$recycle.bin", "recycler", "system volume information", "__pycache__",
 }  # fmt: skip
 
 # Endings of pictures that Pillow cannot read by itself, and first bytes of common ones.
@@ -148,6 +148,8 @@ class _Reader:
         splits = self.find_splits()
         tops = {part: self.class_folders(folder) for part, folder in (splits or {"train": self.root}).items()}
         classes = tuple(sorted(tops["train"]))
+        if not splits:
+            self.refuse_splits_in_classes(tops["train"])
         for part, names in tops.items():
             self.compare(splits.get(part), classes, names)
         if len(classes) < 2:
@@ -246,6 +248,17 @@ class _Reader:
                     "and put one folder per class into each"
                 )
 
+    def refuse_splits_in_classes(self, classes: dict[str, Path]) -> None:
+        """Folders such as ``cats/train`` and ``cats/test`` are splits, though they lie the other way round."""
+        for name, folder in sorted(classes.items()):
+            roles = {role: inner for inner in self.look_into(folder)[0] if (role := split_of(inner))}
+            if len(roles) > 1 and "train" in roles:
+                found = _names(roles[role] for role in SPLITS if role in roles)
+                raise ConfigError(
+                    f"the class folder {shown(name)!r} in {shown(self.root)} has {found} inside: put the splits "
+                    f"outside and the classes inside, as in {shown(roles['train'])}/{shown(name)}"
+                )
+
     def class_folders(self, folder: Path) -> dict[str, Path]:
         """Name and path of each class folder."""
         found, pictures = self.look_into(folder)
@@ -313,11 +326,12 @@ class _Reader:
     def too_few(self, splits: dict[str, Path], classes: tuple[str, ...]) -> None:
         folder = splits.get("train", self.root)
         inside = folder / classes[0]
-        deeper = not splits and self.is_tree(inside)
+        deeper = self.is_tree(inside)
+        advice = f"move them up into {shown(folder)}" if splits else f"give {shown(inside)} as data"
         raise ConfigError(
             f"at least two classes are needed, and {shown(folder)} has one folder, {shown(classes[0])!r}"
             + (
-                f": if the classes are inside, give {shown(inside)} as data"
+                f": if the classes are inside, {advice}"
                 if deeper
                 else ": add another class folder"
             )

@@ -43,8 +43,12 @@ class Row:
     split: str | None
 
 
-def read_labels(root: Path) -> list[Row]:
+def read_labels(root: Path, known: frozenset[str] = frozenset()) -> list[Row]:
     """The rows of ``root/labels.csv``, each checked, in their order.
+
+    Args:
+        root: the folder.
+        known: names of files that a run began with: rows of those that are gone are passed over.
 
     Raises:
         ConfigError: it is not such a file; the message names the line, and what should stand there.
@@ -72,7 +76,10 @@ def read_labels(root: Path) -> list[Row]:
                 f"{where}: {len(columns)} columns are expected ({','.join(columns)}), got {len(cells)}: "
                 "separate labels by ; and put what holds a comma in double quotes"
             )
-        row = _row(dict(zip(columns, cells)), root, line, where)
+        cells = dict(zip(columns, cells))
+        if "/".join(_parts(cells["file"].strip())) in known and not _is_file(root / cells["file"].strip()):
+            continue
+        row = _row(cells, root, line, where)
         if row.file in seen:
             raise ConfigError(
                 f"{where}: {shown(row.file)} has a row already, in line {seen[row.file]}: give each file one row, "
@@ -186,7 +193,8 @@ def load_labelled(config: Config, root: Path, name: str, manifest=None, progress
     path = root / LABELS_FILE
     if config.per_class:
         raise ConfigError("per_class takes images of each class, and with labels.csv an image can be of several: leave it out")
-    rows = read_labels(root)
+    begun = [name for part in manifest.splits.values() for name, _, _ in part] + [*manifest.skipped] if manifest else []
+    rows = read_labels(root, frozenset(begun))
     classes = tuple(sorted(set().union(*(row.labels for row in rows))))
     if not classes:
         raise ConfigError(f"{shown(path)}: no image has a label: there is nothing to learn")
@@ -228,7 +236,7 @@ def load_labelled(config: Config, root: Path, name: str, manifest=None, progress
     splits = [known, validation, test]
     about = {
         "root": root, "skipped": skipped, "warnings": tuple(warn_of_skipped(skipped)),
-        "found": (f"{len(rows):,} images with {len(classes)} labels in {LABELS_FILE}",),
+        "found": (f"{len(rows):,} images in {LABELS_FILE}, labels: {', '.join(shown(c, 40) for c in classes[:20])}" + ", …" * (len(classes) > 20),),
     }  # fmt: skip
     if known.images is not None:
         return replace(_in_memory(config, name, classes, known, test, None, validation), **about)

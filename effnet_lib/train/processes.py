@@ -1,6 +1,6 @@
 """What a run does to its process, and undoes: signals, seeds, settings of the GPU; and its workers.
 
-Workers read images. They hear neither Ctrl-C nor SIGTERM, which ``timeout``, Slurm and Docker send to
+Workers read images. They hear none of the signals that ask to stop, which ``timeout``, Slurm and Docker send to
 a whole group: the main process ends them once it has saved. They never outlive it.
 """
 
@@ -22,8 +22,13 @@ from torch.utils.data import DataLoader
 from .config import Config, count_cores
 from .errors import Interrupted, ReadingError, RunError
 
-#: The signals that ask a run to stop.
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: The signals that ask a run to stop: Ctrl-C, ``kill``, a terminal that closes, what Slurm may be told to
+#: send, and the end of the CPU time that a process may use.
+SIGNALS = tuple(
+    getattr(signal, f"SIG{name}") for name in ("TERM", "INT", "HUP", "USR1", "USR2", "XCPU") if hasattr(signal, f"SIG{name}")
+)
+
+HANGUP = getattr(signal, "SIGHUP", None)
 
 #: Seconds in which a second signal belongs to the first: ``timeout`` sends two at once, one to the
 #: process and one to its group.
@@ -66,7 +71,7 @@ class Stop:
 
 @contextlib.contextmanager
 def listening() -> Iterator[Stop]:
-    """Let SIGTERM and Ctrl-C ask the run to stop; a second one ends the process at once.
+    """Let SIGTERM, Ctrl-C and the other ``SIGNALS`` ask the run to stop; a second one ends the process at once.
 
     The second is heard by a thread, since the main one may hang in a computation or a broken network.
 
@@ -96,7 +101,9 @@ def listening() -> Iterator[Stop]:
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, stop.hear) for number in SIGNALS}
+    # nohup has a closing terminal ignored, and so do we then.
+    heard = [number for number in SIGNALS if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop.hear) for number in heard}
     try:
         yield stop
     except KeyboardInterrupt:

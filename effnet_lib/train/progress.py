@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from ..files import shown
 from ..packages import MissingPackage
 from .checkpoint import write_atomically
 from .errors import RunError
@@ -113,7 +114,7 @@ class Progress:
         )
         if len(classes) <= 20:
             pairs = zip(classes, final["per_class_average_precision" if several else "per_class_accuracy"])
-            self.say("by class: " + ", ".join(f"{c} {100 * a:.1f} %" for c, a in pairs if a is not None))
+            self.say("by class: " + ", ".join(f"{shown(c, 60)} {100 * a:.1f} %" for c, a in pairs if a is not None))
         self.say(f"{record['wall_time_s']:.0f} s; all of it is in {self.path.parent}")
 
     @contextlib.contextmanager

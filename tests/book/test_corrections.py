@@ -124,7 +124,7 @@ def figures() -> list[tuple[str, str]]:
         ("C67", f"{squeezed_from_the_expanded_channels('b0'):,} parameters instead of {base.parameters:,}"),
         ("C171", f"{get_variant('v2_b0').published.top1} %, without"),
         ("C173", f"of which {139 / 54:.1f} times are the recipe"),
-        ("C176", f"L2 at {get_variant('l2').published.top1}, which"),
+        ("C176", f"L2 at {get_variant('l2').published.top1} with NoisyStudent"),
         ("C176", f"V2-L has {get_variant('v2_l').published.top1} %"),
         ("C164", f"takes {37.746 / 4.089:.1f} times the multiply-adds"),
         ("C164", f"about {relative('b7') / relative('resnet50'):.0f} times as long"),

@@ -68,15 +68,17 @@ def test_chapters_have_numbers_where_they_are_listed(book):
 
 
 def test_an_explorer_is_the_first_thing_on_a_screen(visit):
-    """On a laptop the slider is there without scrolling, and moves something."""
+    """On a laptop the slider is there without scrolling, and moves something; the button that runs the network, too."""
     page = visit(viewport={"width": 1280, "height": 720}).open("index.html")
     slider = page.locator("article input[type=range]").first
-    box = slider.bounding_box()
-    assert box["y"] + box["height"] < 720
-    before = page.locator("article output").first.inner_text()
+    for place in (slider, page.locator("article button[data-action=load]")):
+        box = place.bounding_box()
+        assert box["y"] + box["height"] < 720
+    cost = page.locator("article output[data-field=cost]")
+    before = cost.inner_text()
     slider.focus()
     page.keyboard.press("End")
-    assert page.locator("article output").first.inner_text() != before
+    assert cost.inner_text() != before
 
 
 def test_numbers_of_the_first_page_are_counted():

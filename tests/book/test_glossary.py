@@ -38,7 +38,7 @@ NO_SINGULAR = ("activations",)
 #: Where a word stands in another sense than the glossary's: chapter, entry, words around, and which sense.
 OTHER_SENSE = {
     ("06", "warm-up", "Warm-up: the first runs choose algorithms"): "runs that a clock does not count",
-    ("09", "Lite", "TensorFlow Lite, or TFLite"): "a program, not the networks",
+    ("09", "Lite", "TensorFlow Lite or TFLite"): "a program, not the networks",
     ("09", "warm-up", "Time with warm-up, in turns"): "runs that a clock does not count",
 }
 #: Entries that no chapter links, and why they stand in the glossary.

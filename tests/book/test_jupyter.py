@@ -190,7 +190,7 @@ SHOWN = {
     "family_explorer": ("fam_budget", family_text),
     "gates_explorer": ("gates_block", gates_text),
     "inside_explorer": ("in_stage", inside_text),
-    "live_explorer": ("resolution", lambda s: counted(count_cost(replace(get_variant("lite0"), resolution=s["resolution"])), "multiply_adds")),
+    "live_explorer": ("resolution", lambda s: {"cost": count_cost(replace(get_variant("lite0"), resolution=s["resolution"])).multiply_adds}),
     "network_explorer": ("walk_step", lambda s: dict(zip(network.COUNTS, network.steps(s["walk_network"])[s["walk_step"]][1]))),
     "phi_explorer": ("phi", lambda s: counted(count_cost(scale_variant(s["phi"])), "parameters", "multiply_adds")),
     "progressive_explorer": ("prog_epoch", progressive_size),

@@ -134,6 +134,9 @@ REFUSED = [
     ),
     (("my_train/x/a", "my_valid/x/a"), "my_train, my_valid in .* look like splits"),
     (("trainA", "trainB", "testA", "testB"), "trainA, testA in .* look like splits"),
+    (("cats/train", "cats/test", "dogs/train", "dogs/test"), "'cats' in .* has train, test inside: .* as in train/cats"),
+    (("cats/Training", "cats/valid", "dogs"), "'cats' in .* has Training, valid inside: .* as in Training/cats"),
+    (("train/x/a", "train/x/b", "val/x/a", "val/x/b"), "one folder, 'x': if the classes are inside, move them up into .*train"),
     (("a", "b/"), "the class folder .*/b holds no images"),
     (("train/a", "train/b", "test/a", "test/b/"), "the class folder .*test/b holds no images"),
     (("only/a", "only/b"), "one folder, 'only': if the classes are inside, give .*/only as data"),
@@ -221,6 +224,7 @@ def test_every_ending_that_pillow_reads_counts(tmp_path):
             )  # whether it can be read is not asked here
     tree = read_tree(tmp_path)
     assert counts(tree) == {"train": 2 * len(readable)} and len(tree.found) == 1
+    assert ".mpo" in image_endings()
     assert not {".pdf", ".eps", ".ps", ".wmf", ".mpg", ".h5", ".txt", ".zip"} & image_endings()
 
 

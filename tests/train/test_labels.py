@@ -377,3 +377,40 @@ def test_the_class_report_is_in_the_command(labelled, tmp_path):
     assert said.returncode == 0, said.stderr
     assert "validation mAP" in said.stdout and "mAP              validation" in said.stdout
     assert "by class: blue " in said.stdout
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_what_is_advised_for_a_bad_image_works(tmp_path, when):
+    root = make_labelled(tmp_path / "lights")
+    config, output = tiny_config(root, epochs=3, storage="stream", crop="none"), tmp_path / "run"
+    bad = root / "images" / "001.png"
+    good = bad.read_bytes()
+
+    def break_it(history):
+        if len(history) == 1:
+            bad.write_bytes(good[:40])
+
+    if when == "before":
+        bad.write_bytes(good[:40])
+    with pytest.raises(RunError, match="replace or remove it") as error:
+        train(config, output, quiet=True, on_epoch=break_it)
+    bad.unlink()
+    if when == "before":  # nothing was trained yet: the list and the files have to agree
+        assert "and its row in labels.csv" in str(error.value)
+        lines = (root / "labels.csv").read_text().splitlines(True)
+        (root / "labels.csv").write_text("".join(line for line in lines if "001.png" not in line))
+    record = train(config, output, resume=True, quiet=True)
+    assert record["resumed"] == (when == "during") and len(record["epochs"]) == 3
+
+
+def test_other_labels_in_a_run_that_goes_on_are_named(tmp_path, capsys):
+    root = make_labelled(tmp_path / "lights")
+    config, output = tiny_config(root, epochs=1, storage="stream", crop="none"), tmp_path / "run"
+    train(config, output, quiet=True)
+    text = (root / "labels.csv").read_text()
+    row = next(line for line in text.splitlines() if line.endswith("train") and ";" in line)
+    (root / "labels.csv").write_text(text.replace(row, row.replace(";", "|").replace("|", ",train#", 1).split("#")[0]))
+    (output / "record.json").unlink()
+    train(config, output, resume=True)
+    said = "".join(capsys.readouterr())
+    assert "1 image has other labels now (those at the beginning are used)" in said and "0 images" not in said

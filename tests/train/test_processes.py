@@ -98,6 +98,37 @@ def test_a_signal_saves_and_leaves_no_worker_behind(tree, tmp_path, way):
 
 
 @linux
+@pytest.mark.parametrize("number", processes.SIGNALS[2:], ids=lambda number: number.name)
+def test_every_signal_that_asks_to_stop_is_heard(tree, tmp_path, number):
+    config, output = tiny_config(tree, **WORKERS, epochs=500), tmp_path / "run"
+    process = begin(config, output)
+    workers = training(process, output)
+    os.killpg(process.pid, number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number and f"{number.name}: saved after step" in err, err
+    assert list_checkpoints(output / "checkpoints") and until(lambda: gone(workers), 5)
+
+
+def test_a_closing_terminal_is_ignored_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with processes.listening() as stop:
+            stop.wait(lambda text: None)
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.number
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_finished_run_needs_its_data_no_more(tmp_path):
+    config, output = tiny_config(make_tree(tmp_path / "tree"), epochs=1), tmp_path / "run"
+    record = train(config, output, quiet=True)
+    (tmp_path / "tree").rename(tmp_path / "elsewhere")
+    assert train(config, output, resume=True, quiet=True) == record
+
+
+@linux
 def test_a_killed_run_leaves_no_worker_and_a_killed_worker_loses_nothing(tree, tmp_path):
     config, output = tiny_config(tree, **WORKERS, epochs=500), tmp_path / "run"
     process = begin(config, output)

@@ -311,7 +311,7 @@ def test_a_frozen_network_stays_as_the_weights_have_it(tree, tmp_path):
     ({"freeze_epochs": -1}, "freeze_epochs must be at least 0"),
     ({"variant": None}, "no weights to take it from"),
     ({"variant": "resnet18", "weights": "lite"}, "resnet18 is trained from scratch"),
-    ({"weights": "lite"}, "lite' are of lite0, not of b0 at phi"),
+    ({"weights": "lite"}, "lite' are of lite0, lite1 and lite2, not of b0 at phi"),
     ({"weights": "torchvision", "variant": None}, "name the variant"),
     ({"weights": "timn"}, "did you mean timm"),
 ])  # fmt: skip
